@@ -1,0 +1,1 @@
+"""YAML text becomes a flow set: forms, templates, problems with their positions."""

@@ -1,0 +1,67 @@
+"""A parsed phone number: digits with the country code, never a raw string."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from conwp_bot.errors import InvalidRecipient
+
+# What people put between digits; everything else makes a text no number.
+_FILLING = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u202a-\u202e\u2060\u200e\u200f]+")
+
+
+class Recipient(str):
+    """A number as ConWP wants it: `905551234567`. Made by `parse_recipient`, or read back from the store."""
+
+    __slots__ = ()
+
+    @property
+    def masked(self) -> str:
+        """Return the number with its middle hidden, for logs: `9055*****67`."""
+        return mask_number(self)
+
+
+def mask_number(digits: str) -> str:
+    """Hide the middle of a number: four digits, stars, two digits; a short text is hidden whole."""
+    if len(digits) < 8:
+        return "*" * len(digits)
+    return f"{digits[:4]}{'*' * (len(digits) - 6)}{digits[-2:]}"
+
+
+@lru_cache(maxsize=4096)
+def parse_recipient(text: str, region: str = "TR") -> Recipient:
+    """Read a phone number in any usual spelling; one without a country code is of `region` (ISO 3166, e.g. `TR`).
+
+    Accepts `0555 123 45 67`, `+90 (555) 123-45-67`, `00905551234567`, `905551234567`. Raises InvalidRecipient with the reason.
+    Whether the number has WhatsApp cannot be known here. Source: libphonenumber's metadata.
+    """
+    import phonenumbers  # 25 ms: only who parses a number pays for it
+
+    compact = _FILLING.sub("", text)
+    if not compact:
+        raise InvalidRecipient("no number was given")
+    if not re.fullmatch(r"\+?[0-9]{5,18}", compact):
+        raise InvalidRecipient(f"{_shorten(text)!r} is no phone number")
+    if compact.startswith("00"):
+        candidates = ["+" + compact[2:]]
+    elif compact.startswith(("+", "0")):
+        candidates = [compact]
+    else:
+        # `532 123 45 67` is how people leave the zero out at home (and would also be a number in Cuba): home comes first.
+        candidates = [compact, "+" + compact]
+    reason = ""
+    for candidate in candidates:
+        try:
+            number = phonenumbers.parse(candidate, region)
+        except phonenumbers.NumberParseException as error:
+            reason = str(error)
+            continue
+        if phonenumbers.is_valid_number(number):
+            return Recipient(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
+        reason = "no such number exists in its country's numbering plan"
+    raise InvalidRecipient(f"{_shorten(text)!r} is no valid phone number: {reason[0].lower()}{reason[1:]}")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."

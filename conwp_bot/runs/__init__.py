@@ -1,0 +1,1 @@
+"""An event becomes a run and its messages."""

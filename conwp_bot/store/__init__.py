@@ -1,0 +1,1 @@
+"""The durable middle: events, runs, messages, the ledger."""

@@ -1,0 +1,1 @@
+"""The world becomes events: schedules, webhooks, dropped files."""
