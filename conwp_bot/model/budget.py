@@ -38,6 +38,11 @@ class Limit:
             raise ValueError("the span of a limit must be longer than 0")
         return cls(count, span)
 
+    @classmethod
+    def of_ms(cls, count: int, span_ms: int) -> Limit:
+        """Build a limit from what the store keeps of it."""
+        return cls(count, timedelta(milliseconds=span_ms))
+
     def __str__(self) -> str:
         for name, span in _SPANS.items():
             if span == self.span:

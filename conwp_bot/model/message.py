@@ -60,3 +60,14 @@ class Outgoing:
     resends: int
     expires_at: datetime
     lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pending message that is due, as much of it as planning needs; `alone` keeps it out of bulk requests."""
+
+    id: str
+    flow: str
+    recipient: str
+    not_before: datetime
+    alone: bool = False

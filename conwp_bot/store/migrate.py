@@ -56,7 +56,7 @@ def migrate(engine: Engine, name: str) -> None:
         if found is None:
             metadata.create_all(connection)
             connection.execute(text(f"CREATE TABLE {_VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-        connection.execute(text(f"INSERT INTO {_VERSION_TABLE} VALUES (:head)"), {"head": HEAD})  # noqa: S608
+            connection.execute(text(f"INSERT INTO {_VERSION_TABLE} VALUES (:head)"), {"head": HEAD})  # noqa: S608
             return
     if found != HEAD:
         upgrade(engine, name)

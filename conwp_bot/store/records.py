@@ -189,24 +189,7 @@ def trace_text(trace: Sequence[TraceEntry]) -> str:
     return to_json([[entry.at.isoformat(), entry.step, entry.did, entry.detail, entry.item] for entry in trace])
 
 
-_CONTINUE = (
-    update(runs)
-    .where(runs.c.id == bindparam("run"))
-    .values(
-        {
-            column: bindparam(column.name)
-            for column in (
-                runs.c.state,
-                runs.c.reason,
-                runs.c.ended_at,
-                runs.c.messages,
-                runs.c.rejected,
-                runs.c.progress,
-                runs.c.trace,
-            )
-        }
-    )
-)
+_CONTINUE = update(runs).where(runs.c.id == bindparam("run"))
 _RUN_WITH_EVENT = select(
     runs, events.c.trigger, events.c.kind, events.c.key, events.c.occurred_at, events.c.data
 ).where(and_(runs.c.id == bindparam("run"), events.c.id == runs.c.event))
@@ -293,8 +276,10 @@ def _message_row(message: NewMessage) -> Mapping[str, Any]:
 
 
 def _insert_rejects(conn: Connection, new: Sequence[tuple[str, Reject]]) -> None:
+    """A flow may walk the rows twice and reject one each time: the first reason stays."""
     if new:
+        upsert = pg_insert if conn.dialect.name == "postgresql" else sqlite_insert
         conn.execute(
-            insert(rejects),
+            upsert(rejects).on_conflict_do_nothing(),
             [{"run": run, "number": reject.number, "reason": reject.reason, "raw": reject.raw} for run, reject in new],
         )

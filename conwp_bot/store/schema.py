@@ -223,7 +223,7 @@ attempts = Table(
     PrimaryKeyConstraint("request", "message"),
 )
 Index("attempts_message", attempts.c.message)
-Index("attempts_flow", attempts.c.flow, attempts.c.begun_at)
+Index("attempts_flow", attempts.c.flow, attempts.c.ended_at)
 
 waits = Table(
     "waits",

@@ -1,0 +1,165 @@
+"""The ledger: a row per request of any kind, counted by its *end*; and each message's share of a request.
+
+Counting ends is what holds for a rolling and for any fixed hour: a request reaches the server somewhere between its reservation and
+its end, so whatever the server counts in an hour was, at the last reservation, either open or ended within that hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import bindparam, case, func, insert, or_, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql.elements import ColumnElement
+
+from conwp_bot.model.budget import Limit, Usage
+from conwp_bot.store.schema import Instant, attempts, flows, requests
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One request about to begin. `latest_end` is when it has surely ended, should its end never be learned."""
+
+    id: str
+    account: str
+    endpoint: str
+    klass: str
+    reserved_at: datetime
+    latest_end: datetime
+    messages: tuple[tuple[str, str], ...] = ()  # (message id, flow)
+
+
+def account_usage(conn: Connection, account: str, limit: Limit, now: datetime) -> Usage:
+    """Return what an account has used of its limit's span at `now`, and when it has room again (None while it has)."""
+    since = now - limit.span
+    used = conn.execute(_ACCOUNT_USED, {"account": account, "since": since}).scalar_one()
+    if used < limit.count:
+        return Usage(used)
+    end = conn.execute(_ACCOUNT_ENDS, {"account": account, "since": since, "skip": used - limit.count}).scalar()
+    return Usage(used, frees_at=None if end is None else end + limit.span)
+
+
+def flow_usage(conn: Connection, flow: str, limit: Limit, now: datetime) -> Usage:
+    """Return how many messages of a flow were begun within its limit's span, and when it has room again."""
+    since = now - limit.span
+    used = conn.execute(_FLOW_USED, {"flow": flow, "since": since}).scalar_one()
+    if used < limit.count:
+        return Usage(used)
+    end = conn.execute(_FLOW_ENDS, {"flow": flow, "since": since, "skip": used - limit.count}).scalar()
+    return Usage(used, frees_at=None if end is None else end + limit.span)
+
+
+def flow_limits(conn: Connection, names: Sequence[str]) -> dict[str, tuple[Limit | None, str]]:
+    """Return the limit and `over_limit` of these flows, as their last loaded version has them."""
+    query = select(flows.c.id, flows.c.limit_count, flows.c.limit_span_ms, flows.c.over_limit).where(
+        flows.c.id.in_(names)
+    )
+    return {
+        row.id: (
+            None if row.limit_count is None else Limit.of_ms(row.limit_count, row.limit_span_ms),
+            row.over_limit,
+        )
+        for row in conn.execute(query)
+    }
+
+
+def last_reserved_at(conn: Connection, account: str) -> datetime | None:
+    """Return when the account's newest request began; the pace goes on from there after a restart."""
+    open_ = select(func.max(requests.c.reserved_at)).where(requests.c.account == account, requests.c.ended_at.is_(None))
+    ended = (
+        select(requests.c.reserved_at)
+        .where(requests.c.account == account, requests.c.ended_at.is_not(None))
+        .order_by(requests.c.ended_at.desc())
+        .limit(1)
+    )
+    found = [instant for query in (open_, ended) if (instant := conn.execute(query).scalar()) is not None]
+    return max(found, default=None)
+
+
+def reserve(conn: Connection, reservation: Reservation) -> None:
+    """Write the request and its messages' attempts; the caller has asked the limit in this same transaction."""
+    conn.execute(
+        _RESERVE,
+        {
+            "id": reservation.id,
+            "account": reservation.account,
+            "endpoint": reservation.endpoint,
+            "klass": reservation.klass,
+            "messages": len(reservation.messages),
+            "reserved_at": reservation.reserved_at,
+            "latest_end": reservation.latest_end,
+        },
+    )
+    if reservation.messages:
+        share = 1 / len(reservation.messages)
+        conn.execute(
+            _ATTEMPT,
+            [
+                {
+                    "request": reservation.id,
+                    "message": message,
+                    "flow": flow,
+                    "share": share,
+                    "begun_at": reservation.reserved_at,
+                }
+                for message, flow in reservation.messages
+            ],
+        )
+
+
+def finish(conn: Connection, request: str, ended_at: datetime, outcome: str, detail: str) -> None:
+    """Write when a request ended, and what it meant; a request that has an end keeps the one it has."""
+    values = {"request_": request, "ended": ended_at, "outcome_": outcome, "detail_": detail}
+    conn.execute(_FINISH_REQUEST, values)
+    conn.execute(_FINISH_ATTEMPTS, values)
+
+
+def close_open(conn: Connection, before: datetime | None) -> int:
+    """End the requests whose end nobody will learn, at their latest possible end; returns how many.
+
+    With `before`, only those whose latest end has come; without, all: after a start no request is under way.
+    """
+    condition: ColumnElement[bool] = requests.c.ended_at.is_(None)
+    if before is not None:
+        condition = condition & (requests.c.latest_end <= before)
+    stale = list(conn.execute(select(requests.c.id, requests.c.latest_end).where(condition)))
+    for identity, latest_end in stale:
+        finish(conn, identity, latest_end, "unknown", "the end of the request was not seen")
+    return len(stale)
+
+
+_COUNTED = or_(requests.c.ended_at.is_(None), requests.c.ended_at > bindparam("since", type_=Instant))
+_ACCOUNT_USED = select(func.count()).select_from(requests).where(requests.c.account == bindparam("account"), _COUNTED)
+# An open request has ended by its latest end at the latest: that is when it would free its slot.
+_REQUEST_END = case((requests.c.ended_at.is_(None), requests.c.latest_end), else_=requests.c.ended_at)
+_ACCOUNT_ENDS = (
+    select(_REQUEST_END)
+    .where(requests.c.account == bindparam("account"), _COUNTED)
+    .order_by(_REQUEST_END)
+    .limit(1)
+    .offset(bindparam("skip"))
+)
+_BEGUN = or_(attempts.c.ended_at.is_(None), attempts.c.ended_at > bindparam("since", type_=Instant))
+_FLOW_USED = select(func.count()).select_from(attempts).where(attempts.c.flow == bindparam("flow"), _BEGUN)
+_ATTEMPT_END = func.coalesce(attempts.c.ended_at, attempts.c.begun_at, type_=Instant)
+_FLOW_ENDS = (
+    select(_ATTEMPT_END)
+    .where(attempts.c.flow == bindparam("flow"), _BEGUN)
+    .order_by(_ATTEMPT_END)
+    .limit(1)
+    .offset(bindparam("skip"))
+)
+_RESERVE = insert(requests)
+_ATTEMPT = insert(attempts)
+_FINISH_REQUEST = (
+    update(requests)
+    .where(requests.c.id == bindparam("request_"), requests.c.ended_at.is_(None))
+    .values(ended_at=bindparam("ended", type_=Instant), outcome=bindparam("outcome_"), detail=bindparam("detail_"))
+)
+_FINISH_ATTEMPTS = (
+    update(attempts)
+    .where(attempts.c.request == bindparam("request_"), attempts.c.ended_at.is_(None))
+    .values(ended_at=bindparam("ended", type_=Instant), outcome=bindparam("outcome_"), detail=bindparam("detail_"))
+)
