@@ -163,3 +163,36 @@ def headers_of(request: bytes) -> dict[str, str]:
 
 async def nothing() -> None:
     """A reservation that always succeeds."""
+
+
+BIG = Message(content=Content("ş" * 8_000_000))
+
+
+def sent_to(script, message=None, *, timeout=5.0, before=nothing, **options):
+    """Send one message to a server with this script; return the outcome and the server."""
+
+    async def go():
+        async with serving(script) as server, client(server, timeout=timeout, **options) as api:
+            return await api.send_message(message or Message(), before_first_byte=before), server
+
+    return asyncio.run(go())
+
+
+async def close_after_body(connection: Connection):
+    await connection.request()
+    connection.close()
+
+
+async def reset_after_body(connection: Connection):
+    await connection.request()
+    connection.reset()
+
+
+def then(data: bytes, end: str = "close"):
+    async def script(connection: Connection):
+        await connection.request()
+        connection.send(data)
+        await connection.writer.drain()
+        getattr(connection, end)()
+
+    return script
