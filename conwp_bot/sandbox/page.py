@@ -28,7 +28,7 @@ _HEADERS = {
 
 def routes() -> list[Route]:
     """Return the page and its files."""
-    folder = files(__package__).joinpath("page")
+    folder = files(__package__).joinpath("static")
     return [_route(path, folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in _FILES.items()]
 
 
