@@ -51,7 +51,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Where a run stands between two commits; JSON in the store, so that a restart goes on from here."""
+    """Where a run stands between two commits; JSON in the store, so that a restart goes on from here.
+
+    `steps` counts the steps done outside of the event's rows, `rows` is the number of the last row that was taken. `traced` and
+    `counted` say, by step and deed, how many trace entries were kept whole and how many more were only counted.
+    """
 
     stack: tuple[Frame, ...]
     values: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +63,9 @@ class RunProgress:
     messages: int = 0
     rejected: int = 0
     steps: int = 0
+    rows: int = 0
+    traced: dict[str, int] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
