@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from conwp_bot.errors import InvalidRecipient
 
+_NUMBER = re.compile(r"\+?[0-9]{5,18}", re.ASCII)
+
 # What people put between digits; everything else makes a text no number.
 _FILLING = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u202a-\u202e\u2060\u200e\u200f]+")
 
@@ -41,8 +43,10 @@ def parse_recipient(text: str, region: str = "TR") -> Recipient:
     compact = _FILLING.sub("", text)
     if not compact:
         raise InvalidRecipient("no number was given")
-    if not re.fullmatch(r"\+?[0-9]{5,18}", compact):
+    if not _NUMBER.fullmatch(compact):
         raise InvalidRecipient(f"{_shorten(text)!r} is no phone number")
+    if (mobile := _own_mobile(compact, region)) is not None:
+        return mobile
     if compact.startswith("00"):
         candidates = ["+" + compact[2:]]
     elif compact.startswith(("+", "0")):
@@ -61,6 +65,66 @@ def parse_recipient(text: str, region: str = "TR") -> Recipient:
             return Recipient(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:])
         reason = "no such number exists in its country's numbering plan"
     raise InvalidRecipient(f"{_shorten(text)!r} is no valid phone number: {reason[0].lower()}{reason[1:]}")
+
+
+class _Mobiles:
+    """What is needed to know a region's mobile numbers without the whole of libphonenumber: 3 us instead of 80."""
+
+    __slots__ = ("any", "code", "lengths", "pattern", "prefix")
+
+    def __init__(self, code: str, prefix: str | None, pattern: str, lengths: frozenset[int], general: str) -> None:
+        self.code = code
+        self.prefix = prefix
+        self.pattern = re.compile(pattern, re.ASCII)
+        self.lengths = lengths
+        self.any = re.compile(general, re.ASCII)  # every number of the region, mobile or not
+
+    def has(self, national: str) -> bool:
+        return len(national) in self.lengths and national[0] != "0" and self.pattern.fullmatch(national) is not None
+
+
+@lru_cache(maxsize=64)
+def _mobiles_of(region: str) -> _Mobiles | None:
+    """Return how mobile numbers look in a region; None where reading one takes more than dropping a prefix."""
+    from phonenumbers import PhoneMetadata
+
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    if metadata is None or metadata.mobile is None or not metadata.mobile.national_number_pattern:
+        return None
+    if metadata.national_prefix_transform_rule or metadata.national_prefix_for_parsing != metadata.national_prefix:
+        return None
+    general = metadata.general_desc
+    return _Mobiles(
+        code=str(metadata.country_code),
+        prefix=metadata.national_prefix,
+        pattern=metadata.mobile.national_number_pattern,
+        lengths=frozenset(metadata.mobile.possible_length or general.possible_length),
+        general=general.national_number_pattern,
+    )
+
+
+def _own_mobile(compact: str, region: str) -> Recipient | None:
+    """Read a mobile number of the region itself, nearly every number there is; None leaves it to libphonenumber."""
+    mobiles = _mobiles_of(region)
+    if mobiles is None:
+        return None
+    code, prefix = mobiles.code, mobiles.prefix
+    national = ""
+    if compact.startswith("+"):
+        if compact.startswith(code, 1):
+            national = compact[1 + len(code) :]
+    elif compact.startswith("00"):
+        if compact.startswith(code, 2):
+            national = compact[2 + len(code) :]
+    elif mobiles.has(compact):
+        national = compact
+    elif mobiles.any.fullmatch(compact):
+        return None
+    elif prefix and compact.startswith(prefix):
+        national = compact[len(prefix) :]
+    elif compact.startswith(code):
+        national = compact[len(code) :]
+    return Recipient(code + national) if mobiles.has(national) else None
 
 
 def _shorten(text: str) -> str:
