@@ -57,10 +57,10 @@ class _LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as the door uses it."""
+    """An account as the door uses it; without a key there is no client, and its lane waits."""
 
     settings: AccountSettings
-    client: ConwpClient
+    client: ConwpClient | None
 
 
 class Door:
@@ -95,10 +95,16 @@ class Door:
         """Its key or address was changed: what the old one was answered says nothing of the new one."""
         self._frozen.pop(account, None)
 
-    async def send(self, claimed: Claimed) -> Outcome | None:
-        """Take claimed messages to the API and record what came of it; None when the request was not begun."""
+    async def send(self, claimed: Claimed, on_begun: Callable[[], None] = lambda: None) -> Outcome | None:
+        """Take claimed messages to the API and record what came of it; None when the request was not begun.
+
+        `on_begun` is called once the request stands in the ledger.
+        """
         messages = claimed.messages
         account = self._accounts[messages[0].account]
+        if account.client is None:
+            await self._release(claimed, NotAdmitted(f"account {account.settings.name} has no API key"))
+            return None
         request = self._ids.make("req", self._clock.now())
         endpoint = "send-message" if len(messages) == 1 else "send-bulk-message"
         klass = min((message.klass for message in messages), key=lambda klass: klass.rank)
@@ -108,6 +114,7 @@ class Door:
             nonlocal begun
             await self._begin(account, request, endpoint, klass, claimed)
             begun = True
+            on_begun()
 
         try:
             if len(messages) == 1:
@@ -168,7 +175,7 @@ class Door:
         account = self._accounts.get(name)
         if account is None:
             raise NotAdmitted(f"no account is called {name!r}")
-        if account.settings.api_key is None:
+        if account.client is None:
             raise NotAdmitted(f"account {name!r} has no API key: {account.settings.key_source} gives nothing")
         request = self._ids.make("req", self._clock.now())
         begun = False

@@ -137,23 +137,31 @@ class Lane:
         return pace.every + pace.jitter * self._jitter()
 
     def _start(self, claimed: Claimed) -> None:
-        flows = Counter(message.flow for message in claimed.messages)
-        self._promised += flows
+        promise = Counter(message.flow for message in claimed.messages)
+        self._promised += promise
         self._promised_requests += 1
-        task = asyncio.create_task(self._send(claimed, flows))
-        self._requests.add(task)
+        self._requests.add(asyncio.create_task(self._send(claimed, promise)))
 
-    async def _send(self, claimed: Claimed, flows: Counter[str]) -> None:
+    async def _send(self, claimed: Claimed, promise: Counter[str]) -> None:
+        promised = True
+
+        def kept() -> None:
+            # From here on the ledger counts it; counted twice, a flow near its limit would wait for nothing.
+            nonlocal promised
+            if promised:
+                promised = False
+                self._promised -= promise
+                self._promised_requests -= 1
+
         try:
-            await self._door.send(claimed)
+            await self._door.send(claimed, on_begun=kept)
         except asyncio.CancelledError:
             raise
         except Exception:
             # The door knows every fault of the road; this is one of ours. The messages' lease brings them back.
             log.exception("sending failed", extra={"message_id": claimed.messages[0].id})
         finally:
-            self._promised -= flows
-            self._promised_requests -= 1
+            kept()
             task = asyncio.current_task()
             assert task is not None
             self._requests.discard(task)

@@ -66,7 +66,11 @@ def next_due_at(conn: Connection, account: str, now: datetime) -> datetime | Non
         instant
         for klass in DeliveryClass
         for flow in _flows_pending(conn, account, klass.rank)
-        if (instant := conn.execute(_FLOW_NEXT, {"account": account, "rank": klass.rank, "flow": flow, "now": now}).scalar())
+        if (
+            instant := conn.execute(
+                _FLOW_NEXT, {"account": account, "rank": klass.rank, "flow": flow, "now": now}
+            ).scalar()
+        )
     ]
     return min(instants, default=None)
 
