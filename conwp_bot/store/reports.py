@@ -146,6 +146,12 @@ def list_runs(conn: Connection, *, flow: str | None, state: str | None, limit: i
     return [_run_report(row) for row in conn.execute(query)]
 
 
+def run_report(conn: Connection, run: str) -> RunReport | None:
+    """Return one run, or None."""
+    row = conn.execute(_RUNS.where(runs.c.id == run)).first()
+    return None if row is None else _run_report(row)
+
+
 def run_details(conn: Connection, run: str) -> RunDetails | None:
     """Return a run with its event, trace and first rejected rows, or None."""
     row = conn.execute(_RUNS.add_columns(runs.c.trace, *_EVENT).where(runs.c.id == run)).first()
