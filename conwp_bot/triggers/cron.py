@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from conwp_bot.clock import Clock
-from conwp_bot.errors import StoreBusy, StoreClosed
 from conwp_bot.flows.flow import CronTrigger, Flow, FlowSet
 from conwp_bot.ids import Ids
 from conwp_bot.model.event import Event, EventKind, SlotMark
 from conwp_bot.triggers.intake import Cursor, Intake, SlotStore
+from conwp_bot.triggers.patience import insist
 from conwp_bot.triggers.schedule import delay_of, due_slots, next_slot, spec_of
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(seconds=1), timedelta(minutes=1)  # between tries: first, longest
 _AT_ONCE = 64  # accepts under way; what the store commits as one group
 _BREATH = 20  # schedules looked at between two turns of the loop
 _CLOCK_WAS_WRONG = timedelta(days=1)
@@ -245,24 +244,7 @@ class CronSource:
     async def _try(
         self, what: str, act: Callable[[], Awaitable[None]], wanted: Callable[[], bool] = lambda: True
     ) -> bool:
-        """Do it until it succeeds; False when it is no longer wanted, or at the stop."""
-        pause, longest = _PATIENCE
-        while wanted():
-            try:
-                await act()
-                return True
-            except StoreClosed:
-                return False
-            except StoreBusy as error:
-                pause = max(pause, timedelta(seconds=error.retry_after))
-                log.info("%s yet, trying again: %s", what, error)
-            except Exception:
-                log.exception("%s yet, trying again", what)
-            pause = min(pause, longest)
-            if await self._clock.wait(self._stop, self._clock.now() + pause):
-                return False
-            pause *= 2
-        return False
+        return await insist(what, act, clock=self._clock, stop=self._stop, wanted=wanted)
 
 
 def _cron_triggers(flow_set: FlowSet) -> list[tuple[Flow, CronTrigger]]:

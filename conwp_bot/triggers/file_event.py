@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from conwp_bot.flows.flow import FileTrigger, Flow
 from conwp_bot.triggers.keeper import archive_name
 from conwp_bot.triggers.tables import inspect_table
-from conwp_bot.triggers.taking import FILES, Origin, sync_folder, write_origin
+from conwp_bot.triggers.taking import FILES, Origin, forget, sync_folder, write_copy, write_origin
 
 
 def file_event_data(
@@ -58,10 +56,12 @@ def copy_in(data: Path, source: Path, flow: Flow, trigger: FileTrigger, event: s
     home.mkdir(parents=True, mode=0o700)
     write_origin(home, origin)
     target = home / origin.name
-    with source.open("rb") as reader, target.open("xb") as writer:
-        shutil.copyfileobj(reader, writer, 1024 * 1024)
-        writer.flush()
-        os.fsync(writer.fileno())
+    try:
+        with source.open("rb") as reader:
+            write_copy(reader, target)
+    except BaseException:
+        forget(home)
+        raise
     sync_folder(home)
     sync_folder(home.parent)
     return file_event_data(flow, trigger, event, origin, target, now)
