@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +154,7 @@ async def start_daemon(
     def health() -> str:
         return "stopping" if stopping.is_set() else state[0]
 
-    async def known(ids: list[str]) -> set[str]:
+    async def known(ids: Sequence[str]) -> set[str]:
         return set(await engine.store.read(runs_of_events, ids))
 
     def resolve(source: str) -> Secret | None:

@@ -77,6 +77,7 @@ class Reloader:
             asyncio.create_task(self._watch(lambda: self._engine.settings.flows, recursive=True), name="watch-flows"),
             asyncio.create_task(self._watch(lambda: self._engine.settings.root, recursive=False), name="watch-config"),
         ]
+        await asyncio.sleep(0)  # the watchers begin before the first look, so that nothing falls between the two
         try:
             while not self._stop.is_set():
                 self._hint.clear()
