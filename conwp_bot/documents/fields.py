@@ -35,6 +35,28 @@ class Read:
         return dict(self.schema)
 
 
+@dataclass(frozen=True, eq=False)
+class ShortForm:
+    """Lets a type be written shorter.
+
+    `widen` makes the whole of what may be a short form; `shorter` gives the short form's schema from the whole's.
+    """
+
+    widen: Callable[[Any], Any]
+    shorter: Callable[[dict[str, Any]], dict[str, Any]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.widen, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        whole = handler(schema)
+        return {"anyOf": [self.shorter(whole), whole]}
+
+
+ONE_OR_MANY = ShortForm(lambda value: value if isinstance(value, list) else [value], lambda whole: whole["items"])
+"""A list that may be written as its only item."""
+
+
 def read_text(value: Any) -> str:
     """Read a text; a number is one too, because a number here always stands as it was typed (see `scalars`)."""
     if isinstance(value, str):
@@ -114,14 +136,16 @@ LimitText = Annotated[
 ]
 
 
-def choice(options: type[E]) -> Read:
-    """Read one word of an enumeration."""
+def choice(options: type[E], planned: frozenset[str] = frozenset()) -> Read:
+    """Read one word of an enumeration; `planned` are words that it will have."""
     words = {each.value: each for each in options}
 
     def reader(value: Any) -> E:
         try:
             return words[value]
         except (KeyError, TypeError):
+            if isinstance(value, str) and value in planned:
+                raise Wrong(f"{value} is not supported yet", f"one of: {', '.join(words)}") from None
             raise not_among(value, words) from None
 
     return Read(reader, {"type": "string", "enum": list(words)})

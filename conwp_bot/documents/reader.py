@@ -45,8 +45,12 @@ def read_document(source: bytes | str, file: str) -> tuple[Document | None, list
         return None, [forbidden]
     builder = _Builder(file)
     try:
-        for event in yaml.parse(text, Loader=_Loader):
-            builder.take(event)
+        loader = _Loader(text)
+        try:
+            while type(event := loader.get_event()) is not yaml.StreamEndEvent:
+                builder.take(event)
+        finally:
+            loader.dispose()
     except _Stopped:
         return None, builder.problems
     except (yaml.YAMLError, ValueError, RecursionError) as error:
