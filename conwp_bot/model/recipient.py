@@ -89,16 +89,18 @@ def _mobiles_of(region: str) -> _Mobiles | None:
     from phonenumbers import PhoneMetadata
 
     metadata = PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None or metadata.mobile is None or not metadata.mobile.national_number_pattern:
+    if metadata is None or metadata.mobile is None or metadata.general_desc is None:
+        return None
+    mobile, general = metadata.mobile, metadata.general_desc
+    if not mobile.national_number_pattern or not general.national_number_pattern:
         return None
     if metadata.national_prefix_transform_rule or metadata.national_prefix_for_parsing != metadata.national_prefix:
         return None
-    general = metadata.general_desc
     return _Mobiles(
         code=str(metadata.country_code),
         prefix=metadata.national_prefix,
-        pattern=metadata.mobile.national_number_pattern,
-        lengths=frozenset(metadata.mobile.possible_length or general.possible_length),
+        pattern=mobile.national_number_pattern,
+        lengths=frozenset(mobile.possible_length or general.possible_length),
         general=general.national_number_pattern,
     )
 

@@ -36,7 +36,7 @@ AT_ONCE = 8
 HIGH_WATER = 200_000
 """Pending messages at which reading rows pauses: more would only grow the database, nothing would go out sooner."""
 
-ROOM_EVERY = 10
+ROOM_EVERY = 20
 """Chunks between two looks at the pending messages."""
 
 LOOK = timedelta(seconds=30)
@@ -44,7 +44,9 @@ LOOK = timedelta(seconds=30)
 
 PAUSE = timedelta(seconds=1)
 STORE_PAUSE = timedelta(seconds=5)
-CHUNK_SECONDS = 0.025
+CHUNK_SECONDS = 0.02
+"""How long a chunk should keep the loop from others, e.g. a webhook: shorter costs commits, longer costs their latency."""
+
 _SMALLEST, _LARGEST = 20, 500
 
 
@@ -207,7 +209,7 @@ class Runner:
     async def _advance(self, flow: Flow, stored: StoredRun, progress: RunProgress, happened: Happened) -> Advanced:
         async with self._turn:
             now = self._clock.now()
-            size = self._size
+            size = min(self._size, self._limits.rows)
             begun = self._clock.monotonic()
             advanced = advance(
                 flow,
@@ -219,15 +221,16 @@ class Runner:
                 new_id=lambda: self._ids.make("msg", now),
                 limits=replace(self._limits, messages=size, rows=size, steps=size * 20),
             )
-            self._learn(advanced, self._clock.monotonic() - begun)
+            rows = advanced.progress.rows - progress.rows
+            self._learn(max(rows, len(advanced.messages)), self._clock.monotonic() - begun)
             await asyncio.sleep(0)  # others' turn, still with ours held: one chunk between two looks at the sockets
         return advanced
 
-    def _learn(self, advanced: Advanced, seconds: float) -> None:
-        """Fit the size of chunks to how long one takes here; a chunk that was cut short teaches only that it was slow."""
+    def _learn(self, done: int, seconds: float) -> None:
+        """Fit the size of chunks to how long one takes here; one that had little to do only teaches that it was slow."""
         if seconds > CHUNK_SECONDS * 1.2:
             self._size = max(_SMALLEST, int(self._size * max(0.5, CHUNK_SECONDS / seconds)))
-        elif seconds < CHUNK_SECONDS * 0.8 and len(advanced.messages) + len(advanced.rejects) >= self._size // 2:
+        elif seconds < CHUNK_SECONDS * 0.8 and done >= self._size // 2:
             self._size = min(_LARGEST, self._size + max(1, self._size // 8))
 
     async def _room(self) -> bool:

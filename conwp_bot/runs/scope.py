@@ -18,6 +18,7 @@ class EventRows:
     """The event's rows, as `event.rows` gives them: they stream, so all that can be done with them is `for_each: event.rows`."""
 
     __slots__ = ()
+    described_as = "a stream of rows (walk it with for_each: event.rows)"  # for the render environment's refusals
 
     def __repr__(self) -> str:
         return "the event's rows"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -173,7 +173,10 @@ def progress_from(text: str) -> RunProgress:
 
 def progress_text(progress: RunProgress) -> str:
     """Write a progress as `progress_from` reads it."""
-    return to_json(asdict(progress))
+    # Not `asdict`, which would copy every item of every loop at every commit.
+    shallow = {field.name: getattr(progress, field.name) for field in fields(RunProgress)}
+    shallow["stack"] = [{field.name: getattr(frame, field.name) for field in fields(Frame)} for frame in progress.stack]
+    return to_json(shallow)
 
 
 def trace_from(text: str) -> tuple[TraceEntry, ...]:

@@ -80,6 +80,7 @@ class Works:
     clock: Any = field(default_factory=lambda: MovedClock(NOW))
     high_water: int = 10**9
     before_commit: Callable[[], Awaitable[None]] | None = None
+    after_commit: Callable[[], Awaitable[None]] | None = None
     ended: list[tuple[str, str, bool]] = field(default_factory=list)
     commits: int = 0
 
@@ -123,7 +124,10 @@ class Works:
         if self.before_commit is not None:
             await self.before_commit()
         self.commits += 1
-        return await self.store.do(unit, *args, **kwargs)
+        result = await self.store.do(unit, *args, **kwargs)
+        if self.after_commit is not None:
+            await self.after_commit()
+        return result
 
     async def read(self, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self.store.read(query, *args, **kwargs)
@@ -198,8 +202,9 @@ def test_a_files_rows_become_messages_chunk_by_chunk(tmp_path: Path) -> None:
     in_works(tmp_path, body, Table(a=count(1000)))
 
 
-@pytest.mark.parametrize("cut", [1, 2, 5, 9])
-def test_a_kill_between_two_commits_loses_and_repeats_nothing(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("cut", [1, 2, 5, 40])
+def test_a_kill_around_a_commit_loses_and_repeats_nothing(tmp_path: Path, cut: int, after: bool) -> None:
     table = Table(a=count(1000))
 
     async def first_life(works: Works) -> str:
@@ -207,7 +212,10 @@ def test_a_kill_between_two_commits_loses_and_repeats_nothing(tmp_path: Path, cu
             if works.commits == cut:
                 raise asyncio.CancelledError
 
-        works.before_commit = die
+        if after:
+            works.after_commit = die
+        else:
+            works.before_commit = die
         run = await works.drop("a")
         working = asyncio.create_task(works.runner.run())
         while works.commits < cut or works.runner._known:
@@ -425,6 +433,6 @@ def test_the_loop_is_free_between_chunks(tmp_path: Path) -> None:
             await asyncio.sleep(0)
             longest, before = max(longest, clock.monotonic() - before), clock.monotonic()
         await working
-        assert longest < 0.25  # 25 ms is the aim; the bound is for a machine that is busy with other tests
+        assert longest < 0.25  # 20 ms is the aim; the bound is for a machine that is busy with other tests
 
     in_works(tmp_path, body, Table(a=count(6000)), clock=SystemClock())

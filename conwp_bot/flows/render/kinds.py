@@ -18,7 +18,7 @@ def describe(value: Any) -> str:
     for types, name in _NAMES:
         if isinstance(value, types):
             return name
-    return "a value of its own kind"
+    return str(getattr(type(value), "described_as", "a value of its own kind"))
 
 
 # bool is an int and datetime is a date, so they come first.
