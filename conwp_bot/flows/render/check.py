@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -89,7 +90,13 @@ def inspect_tree(tree: nodes.Template | nodes.Expr, source: str) -> Uses:
         inspector.statement(tree, 0, 0)
     else:
         inspector.expression(tree, 0)
-    return Uses(frozenset(inspector.names), frozenset(inspector.paths))
+    return _shared(frozenset(inspector.names), frozenset(inspector.paths))
+
+
+@lru_cache(maxsize=4096)
+def _shared(names: frozenset[str], paths: frozenset[Path]) -> Uses:
+    # Most texts of a flow set use what others use: thousands of flows keep a few hundred of these.
+    return Uses(names, paths)
 
 
 class _Inspector:
