@@ -26,7 +26,7 @@ _YEAR_FIRST = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _MIDNIGHT = re.compile(r"[ T]00:00(?::00(?:\.0+)?)?Z?$")
 _SCIENTIFIC = re.compile(r"\d[.,]?\d*[eE]\+?\d+")
 _YES = frozenset({"evet", "yes", "true", "1", "doğru"})
-_NO = frozenset({"hayır", "hayir", "no", "false", "0", "yanlış"})
+_NO = frozenset({"hayir", "no", "false", "0", "yanliş"})
 _SPACES = re.compile(r"[\s\u00a0\u202f]+")
 
 
@@ -131,8 +131,8 @@ def read_bool(value: Any) -> bool:
         return value
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
-    # In Turkish spelling the capital of i is İ and that of ı is I; lower() would leave a dot above the i.
-    text = _filled(value, "yes or no").replace("İ", "i").lower()
+    # In Turkish the capital of i is İ and that of ı is I: all four become one letter, or HAYIR would not be hayır.
+    text = _filled(value, "yes or no").replace("İ", "i").lower().replace("ı", "i")
     if text in _YES:
         return True
     if text in _NO:

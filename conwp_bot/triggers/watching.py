@@ -39,6 +39,9 @@ class FolderWatch:
             paths = [path for path, (_, recursive) in folders.items() if recursive is inner]
             if paths:
                 self._tasks.append(asyncio.create_task(self._run(paths, inner, self._stop), name="watch"))
+        # The tasks are now watching; what came between the last look and this moment was told by nobody.
+        await asyncio.sleep(0)
+        self._hint()
         # The watchers exist once their tasks have run a step; what came between the last look and then is for another look.
         await asyncio.sleep(0)
         self._hint()
@@ -60,9 +63,8 @@ class FolderWatch:
                 stop_event=stop,
                 recursive=recursive,
                 ignore_permission_denied=True,
-                raise_interrupt=False,
             ):
                 self._hint()
-        except (OSError, RuntimeError) as error:
-            # Usually too many watches (fs.inotify.max_user_watches); files are then found by the regular look.
+        except Exception as error:
+            # Usually too many watches (fs.inotify.max_user_watches). A lost watch must stop nothing: the regular look finds all.
             log.warning("folders cannot be watched, they are looked at once a minute instead: %s", error)
