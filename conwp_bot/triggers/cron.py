@@ -100,12 +100,12 @@ class CronSource:
         last = self._clock.now()
         while not self._stop.is_set():
             self._wake.clear()
-            if self._pending is not None:
+            if self._pending is None:
+                self._adopted.set()
+            else:
                 flow_set, self._pending = self._pending, None
                 await self._adopt(flow_set, cursors)
                 cursors = {}
-            if self._pending is None:
-                self._adopted.set()
             now = self._clock.now()
             if last - now > _CLOCK_WAS_WRONG:
                 self._forget_the_future(now)
@@ -157,11 +157,13 @@ class CronSource:
             await self._try(
                 "the cursors of new schedules are not stored", lambda: self._slots.put([s.mark() for s in fresh])
             )
+        self._live = live
+        if self._pending is None:
+            self._adopted.set()
         for count, schedule in enumerate(begun, 1):
             self._plan(schedule)
             if count % _BREATH == 0:
                 await asyncio.sleep(0)
-        self._live = live
         self._rebuild()
 
     def _forget_the_future(self, now: datetime) -> None:

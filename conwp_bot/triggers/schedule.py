@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 
+from conwp_bot.flows.cron_text import read_cron
 from conwp_bot.flows.flow import CatchUp, CronTrigger
 
 PUNCTUAL = timedelta(minutes=1)
@@ -64,7 +65,7 @@ def delay_of(flow: str, trigger: CronTrigger) -> timedelta:
 def next_slot(trigger: CronTrigger, after: datetime) -> datetime | None:
     """Return the first slot after this aware instant, in UTC; None when there is none for decades.
 
-    Raises ValueError for a text that is no schedule of five fields.
+    Raises ValueError (NoSchedule) for a text that is no schedule, also for one that never comes.
     """
     return next(slots(trigger, after), None)
 
@@ -119,30 +120,11 @@ def _back_from(trigger: CronTrigger, start: datetime, end: datetime) -> tuple[li
 
 
 def _fields(expression: str) -> list[str]:
-    """Return the five fields; `@daily` and the like are written out."""
-    fields = _NAMED.get(expression.strip().lower(), expression).split()
-    if len(fields) != 5:
-        raise ValueError(f"{expression!r} is no schedule; write five fields: minute, hour, day, month, weekday")
-    if any(_BY_CHANCE.search(field) for field in fields):
-        raise ValueError(f"{expression!r} asks for a time by chance; write the time, or use `spread`")
-    return [_ONE.sub(r"\1", field) for field in fields]
+    return [_ONE.sub(r"\1", field) for field in read_cron(expression).split()]
 
-
-# croniter's H (by hash) and R (at random): other times after each restart.
-_BY_CHANCE = re.compile(r"(?:^|,)[HR](?![A-Z])", re.IGNORECASE)
 
 # A range of one: croniter takes `5-5` for the whole field.
 _ONE = re.compile(r"(?<![^,])(\w+)-\1(?:/\d+)?(?=,|$)")
-
-_NAMED = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
 
 
 def _wall_times(fields: list[str], after: datetime) -> Iterator[datetime]:

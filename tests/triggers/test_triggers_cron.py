@@ -41,6 +41,7 @@ def test_each_slot_becomes_one_event_with_its_cursor() -> None:
     async def go() -> None:
         intake, clock = RememberedIntake(), MovedClock(START)
         async with running(intake, clock, flow_set(flow("a", NINE))) as source:
+            await clock.settle()
             assert source.next_slots() == {("a", "morning"): START + HOUR}
             await clock.walk(3 * DAY)
             assert hours(intake) == ["01 09:00", "02 09:00", "03 09:00"]
