@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, union_all, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
 from conwp_bot.model.budget import Limit, Usage
-from conwp_bot.store.schema import Instant, attempts, flows, requests
+from conwp_bot.store.schema import IS_OPEN, Instant, attempts, flows, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def close_open(conn: Connection, before: datetime | None) -> int:
 
     With `before`, only those whose latest end has come; without, all: after a start no request is under way.
     """
-    condition: ColumnElement[bool] = requests.c.ended_at.is_(None)
+    condition: ColumnElement[bool] = IS_OPEN
     if before is not None:
         condition = condition & (requests.c.latest_end <= before)
     stale = list(conn.execute(select(requests.c.id, requests.c.latest_end).where(condition)))
@@ -130,26 +131,34 @@ def close_open(conn: Connection, before: datetime | None) -> int:
     return len(stale)
 
 
-_COUNTED = or_(requests.c.ended_at.is_(None), requests.c.ended_at > bindparam("since", type_=Instant))
-_ACCOUNT_USED = select(func.count()).select_from(requests).where(requests.c.account == bindparam("account"), _COUNTED)
-# An open request has ended by its latest end at the latest: that is when it would free its slot.
-_REQUEST_END = case((requests.c.ended_at.is_(None), requests.c.latest_end), else_=requests.c.ended_at)
-_ACCOUNT_ENDS = (
-    select(_REQUEST_END)
-    .where(requests.c.account == bindparam("account"), _COUNTED)
-    .order_by(_REQUEST_END)
-    .limit(1)
-    .offset(bindparam("skip"))
+def _nth(*ends: Select[Any]) -> Select[Any]:
+    """Return the query for one end of several, the `skip`-th from the earliest."""
+    every = union_all(*ends).subquery()
+    return select(every.c.ends).order_by(every.c.ends).limit(1).offset(bindparam("skip"))
+
+
+# Open and ended are counted apart: one condition with OR would walk the whole account's history.
+_OF_ACCOUNT = requests.c.account == bindparam("account")
+_ENDED_SINCE = requests.c.ended_at > bindparam("since", type_=Instant)
+_ACCOUNT_USED = select(
+    select(func.count()).select_from(requests).where(_OF_ACCOUNT, IS_OPEN).scalar_subquery()
+    + select(func.count()).select_from(requests).where(_OF_ACCOUNT, _ENDED_SINCE).scalar_subquery()
 )
-_BEGUN = or_(attempts.c.ended_at.is_(None), attempts.c.ended_at > bindparam("since", type_=Instant))
-_FLOW_USED = select(func.count()).select_from(attempts).where(attempts.c.flow == bindparam("flow"), _BEGUN)
-_ATTEMPT_END = func.coalesce(attempts.c.ended_at, attempts.c.begun_at, type_=Instant)
-_FLOW_ENDS = (
-    select(_ATTEMPT_END)
-    .where(attempts.c.flow == bindparam("flow"), _BEGUN)
-    .order_by(_ATTEMPT_END)
-    .limit(1)
-    .offset(bindparam("skip"))
+# An open request has ended by its latest end at the latest: that is when it would free its slot.
+_ACCOUNT_ENDS = _nth(
+    select(requests.c.latest_end.label("ends")).where(_OF_ACCOUNT, IS_OPEN),
+    select(requests.c.ended_at.label("ends")).where(_OF_ACCOUNT, _ENDED_SINCE),
+)
+_OF_FLOW = attempts.c.flow == bindparam("flow")
+_UNENDED = attempts.c.ended_at.is_(None)
+_BEGUN_SINCE = attempts.c.ended_at > bindparam("since", type_=Instant)
+_FLOW_USED = select(
+    select(func.count()).select_from(attempts).where(_OF_FLOW, _UNENDED).scalar_subquery()
+    + select(func.count()).select_from(attempts).where(_OF_FLOW, _BEGUN_SINCE).scalar_subquery()
+)
+_FLOW_ENDS = _nth(
+    select(attempts.c.begun_at.label("ends")).where(_OF_FLOW, _UNENDED),
+    select(attempts.c.ended_at.label("ends")).where(_OF_FLOW, _BEGUN_SINCE),
 )
 _RESERVE = insert(requests)
 _ATTEMPT = insert(attempts)

@@ -19,7 +19,7 @@ from sqlalchemy.sql.dml import Update
 from conwp_bot.model.delivery import Cause, DeliveryClass, OnUnknown, State, next_state, sources
 from conwp_bot.model.message import Candidate, Content, Outgoing
 from conwp_bot.model.recipient import Recipient
-from conwp_bot.store.schema import Instant, messages, waits
+from conwp_bot.store.schema import IS_LEASED, IS_PENDING, Instant, messages, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,7 @@ def next_due_at(conn: Connection, account: str, now: datetime) -> datetime | Non
 
 def backlog(conn: Connection, account: str, now: datetime, cap: int) -> int:
     """Return how many messages of an account are due, counting no further than `cap`."""
-    inner = select(literal(1)).where(
-        messages.c.account == account, messages.c.state == State.PENDING.value, messages.c.not_before <= now
-    )
+    inner = select(literal(1)).where(messages.c.account == account, IS_PENDING, messages.c.not_before <= now)
     return conn.execute(select(func.count()).select_from(inner.limit(cap).subquery())).scalar_one()
 
 
@@ -111,13 +109,13 @@ def expire(conn: Connection, now: datetime, limit: int = 500) -> list[str]:
     """End pending messages whose time is over; returns the ids, at most `limit` of them a call."""
     picked = (
         select(messages.c.id)
-        .where(messages.c.state == State.PENDING.value, messages.c.expires_at <= now)
+        .where(IS_PENDING, messages.c.expires_at <= now)
         .order_by(messages.c.expires_at)
         .limit(limit)
     )
     rows = conn.execute(
         update(messages)
-        .where(messages.c.id.in_(picked), messages.c.state == State.PENDING.value)
+        .where(messages.c.id.in_(picked), IS_PENDING)
         .values(
             state=next_state(State.PENDING, Cause.EXPIRE).value,
             reason=func.coalesce("not accepted in time; " + messages.c.reason, "not accepted in time"),
@@ -130,7 +128,7 @@ def expire(conn: Connection, now: datetime, limit: int = 500) -> list[str]:
 
 def next_expiry(conn: Connection) -> datetime | None:
     """Return when the next pending message expires."""
-    query = select(func.min(messages.c.expires_at)).where(messages.c.state == State.PENDING.value)
+    query = select(func.min(messages.c.expires_at)).where(IS_PENDING)
     instant: datetime | None = conn.execute(query).scalar()
     return instant
 
@@ -147,7 +145,7 @@ def leases_over(
         stale = stale | (messages.c.lease != holder)
     query = select(
         messages.c.id, messages.c.state, messages.c.request, messages.c.on_unknown, messages.c.resends
-    ).where(messages.c.state.in_([State.CLAIMED.value, State.IN_FLIGHT.value]), stale)
+    ).where(IS_LEASED, stale)
     return [
         (row.id, State(row.state), row.request, OnUnknown(row.on_unknown), row.resends) for row in conn.execute(query)
     ]
@@ -192,7 +190,7 @@ def all_waits(conn: Connection) -> list[StoredWait]:
 _PENDING_OF = and_(
     messages.c.account == bindparam("account"),
     messages.c.rank == bindparam("rank"),
-    messages.c.state == State.PENDING.value,
+    IS_PENDING,
 )
 _NEXT_FLOW = select(func.min(messages.c.flow)).where(_PENDING_OF, messages.c.flow > bindparam("last"))
 _OF_FLOW = and_(_PENDING_OF, messages.c.flow == bindparam("flow"))

@@ -17,7 +17,7 @@ from conwp_bot.model.message import NewMessage
 from conwp_bot.model.plain import from_json, to_json
 from conwp_bot.model.rows import Reject
 from conwp_bot.model.run import Frame, RunHeader, RunProgress, RunState, TraceEntry
-from conwp_bot.store.schema import events, messages, rejects, runs, schedules
+from conwp_bot.store.schema import IS_PENDING, IS_RUNNING, events, messages, rejects, runs, schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def slot_marks(conn: Connection) -> list[SlotMark]:
 
 def running_runs(conn: Connection, limit: int = 1000) -> list[str]:
     """Return the ids of the runs that have steps left, oldest first."""
-    query = select(runs.c.id).where(runs.c.state == RunState.RUNNING.value).order_by(runs.c.id).limit(limit)
+    query = select(runs.c.id).where(IS_RUNNING).order_by(runs.c.id).limit(limit)
     return list(conn.execute(query).scalars())
 
 
@@ -148,7 +148,7 @@ def rejects_of(conn: Connection, run: str) -> list[Reject]:
 
 def pending_count(conn: Connection) -> int:
     """Return how many messages wait to be sent."""
-    return conn.execute(select(func.count()).select_from(messages).where(messages.c.state == "pending")).scalar_one()
+    return conn.execute(select(func.count()).select_from(messages).where(IS_PENDING)).scalar_one()
 
 
 def event_from(row: Row[Any], identity: str) -> Event:

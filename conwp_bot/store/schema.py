@@ -22,7 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    text,
+    literal_column,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -93,7 +93,9 @@ runs = Table(
 )
 Index("runs_flow", runs.c.flow, runs.c.id)
 Index("runs_event", runs.c.event)
-Index("runs_running", runs.c.id, sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'"))
+IS_RUNNING = runs.c.state == literal_column("'running'")
+"""Conditions of partial indexes are written with literals, in the index and in the query: with a bound value SQLite would not use it."""
+Index("runs_running", runs.c.id, sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING)
 
 rejects = Table(
     "rejects",
@@ -173,8 +175,8 @@ messages = Table(
     Column("accepted_at", Instant),
     Column("changed_at", Instant, nullable=False),
 )
-_PENDING = text("state = 'pending'")
-_LEASED = text("state IN ('claimed', 'in_flight')")
+IS_PENDING = messages.c.state == literal_column("'pending'")
+IS_LEASED = messages.c.state.in_([literal_column("'claimed'"), literal_column("'in_flight'")])
 Index(
     "messages_due",
     messages.c.account,
@@ -182,11 +184,11 @@ Index(
     messages.c.flow,
     messages.c.not_before,
     messages.c.id,
-    sqlite_where=_PENDING,
-    postgresql_where=_PENDING,
+    sqlite_where=IS_PENDING,
+    postgresql_where=IS_PENDING,
 )
-Index("messages_expiring", messages.c.expires_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
-Index("messages_leased", messages.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
+Index("messages_expiring", messages.c.expires_at, sqlite_where=IS_PENDING, postgresql_where=IS_PENDING)
+Index("messages_leased", messages.c.lease_until, sqlite_where=IS_LEASED, postgresql_where=IS_LEASED)
 Index("messages_run", messages.c.run)
 Index("messages_flow", messages.c.flow, messages.c.id)
 Index("messages_recipient", messages.c.recipient, messages.c.id)
@@ -206,8 +208,8 @@ requests = Table(
     Column("detail", Text),
 )
 Index("requests_ended", requests.c.account, requests.c.ended_at)
-_OPEN = text("ended_at IS NULL")
-Index("requests_open", requests.c.account, requests.c.latest_end, sqlite_where=_OPEN, postgresql_where=_OPEN)
+IS_OPEN = requests.c.ended_at.is_(None)
+Index("requests_open", requests.c.account, requests.c.latest_end, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 attempts = Table(
     "attempts",
