@@ -94,7 +94,9 @@ class Document:
     ) -> Problem:
         """Make a problem about what stands at `path` (at its key, or at a given place)."""
         where = at or self.position(path, key=key)
-        return Problem(self.file, where.line, where.column, self.show(path), message, hint, severity)
+        shown = one_line(self.show(path), 200)
+        hint = one_line(hint, 400) if hint else None
+        return Problem(self.file, where.line, where.column, shown, one_line(message, 400), hint, severity)
 
     def _find(self, path: Path) -> tuple[Place, bool]:
         place = self._root
@@ -135,6 +137,12 @@ class Document:
     @cached_property
     def _lines(self) -> list[tuple[int, int]]:
         return line_spans(self.text)
+
+
+def one_line(text: str, longest: int) -> str:
+    """Return a text for a report: one line of visible characters, shortened, whatever a file put into it."""
+    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return short if short.isprintable() else "".join(char if char.isprintable() else "?" for char in short)
 
 
 def line_spans(text: str) -> list[tuple[int, int]]:

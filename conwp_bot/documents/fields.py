@@ -196,7 +196,7 @@ def _zone_hint(name: str) -> str:
 def _read_zone(value: Any) -> ZoneInfo:
     if not isinstance(value, str):
         raise Wrong(f"expected a time zone, not {kind_of(value)}", "e.g. Europe/Istanbul")
-    return _zone(value)
+    return _zone(value[:100])
 
 
 Zone = Annotated[
@@ -220,7 +220,7 @@ def _locale(name: str) -> str:
 def _read_locale(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise Wrong(f"expected a locale, not {kind_of(value)}", "e.g. tr_TR, en_GB")
-    return _locale(value)
+    return _locale(value[:100])
 
 
 LocaleName = Annotated[str, Read(_read_locale, {"type": "string", "examples": ["tr_TR", "en_GB", "de_DE"]})]

@@ -25,6 +25,9 @@ class Form(BaseModel):
     planned: ClassVar[frozenset[str]] = frozenset()
 
 
+MOST_PROBLEMS = 100
+"""Of one file: whoever mended as many asks again."""
+
 F = TypeVar("F", bound=Form)
 T = TypeVar("T")
 
@@ -59,7 +62,7 @@ def validate(document: Document, model: type[F]) -> tuple[F | None, list[Problem
     try:
         return model.model_validate(document.value), []
     except ValidationError as error:
-        problems = [_translate(each, document, model) for each in error.errors(include_url=False)]
+        problems = [_translate(each, document, model) for each in error.errors(include_url=False)[:MOST_PROBLEMS]]
         return None, in_order(problems)
 
 
@@ -74,7 +77,7 @@ def _translate(error: ErrorDetails, document: Document, model: type[Form]) -> Pr
     if kind == "wrong":
         return document.problem(path, context["message"], context["hint"])
     if kind == "extra_forbidden":
-        word = str(path[-1])
+        word = str(path[-1])[:100]
         form = _form_at(model, error["loc"][:-1])
         return document.problem(path, f'unknown key "{word}"', _unknown_hint(word, form), key=True)
     if kind == "missing":

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from conwp_bot.documents.complaints import explain
-from conwp_bot.documents.document import Document, Place
+from conwp_bot.documents.document import Document, Place, one_line
 from conwp_bot.documents.encoding import LARGEST_FILE, decode, first_forbidden
 from conwp_bot.documents.scalars import plain_value
 from conwp_bot.model.problem import Problem
@@ -233,7 +233,8 @@ class _Builder:
 
     def _note_at(self, line: int, column: int, message: str, hint: str | None) -> None:
         if len(self.problems) < MOST_PROBLEMS:
-            self.problems.append(Problem(self.file, line + 1, column + 1, "", message, hint))
+            hint = one_line(hint, 200) if hint else None
+            self.problems.append(Problem(self.file, line + 1, column + 1, "", one_line(message, 200), hint))
 
     def _stop(self, event: Any, message: str, hint: str | None = None) -> None:
         self._note(event, message, hint)

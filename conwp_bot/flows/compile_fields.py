@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from conwp_bot.documents.document import Document, Path, Position
+from conwp_bot.documents.form import MOST_PROBLEMS
 from conwp_bot.errors import RenderFailed
 from conwp_bot.flows.flow import Condition, Scope, Text, Value
 from conwp_bot.flows.render import (
@@ -39,7 +40,11 @@ EVENT_KEYS = frozenset(
 
 _METHODS = frozenset({"items", "keys", "values", "get"})  # of every mapping
 
-_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_MOST_UNKNOWN = 10  # of one field
+_MOST_COMPARED = 1000  # names that a misspelt one is compared with
+
+# A tag ends before the next begins, so that a row of openings costs no more than its length.
+_TAG = re.compile(r"\{\{(?:(?!\{\{).)*?\}\}|\{%(?:(?!\{%).)*?%\}", re.DOTALL)
 
 F = TypeVar("F", Text, Value, Condition)
 
@@ -85,7 +90,8 @@ class Fields:
         key: bool = False,
         at: Position | None = None,
     ) -> None:
-        self.problems.append(self.document.problem(path, message, hint, severity=severity, key=key, at=at))
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(self.document.problem(path, message, hint, severity=severity, key=key, at=at))
 
     def text(self, path: Path, source: str, names: frozenset[str]) -> Text:
         return self._compiled(compile_text, path, source, names)
@@ -146,14 +152,20 @@ class Fields:
 
     def _check_names(self, made: Text | Value | Condition, path: Path, source: Any, names: frozenset[str]) -> None:
         """Report the names that a field uses and its run would not find."""
-        for name in sorted(names_used(made) - names - GLOBAL_NAMES):
+        if len(self.problems) >= MOST_PROBLEMS:
+            return
+        for name in sorted(names_used(made) - names - GLOBAL_NAMES)[:_MOST_UNKNOWN]:
             for where, leaf, found in _mentions(path, source, rf"{re.escape(name)}(?!\w)"):
                 self._unknown(where, leaf, name, names, found)
-        for used in sorted(paths_used(made)):
-            if len(used) > 1 and used[0] in names:
-                known = self.keys.get(used[0])
-                if known is not None and used[1] not in known and used[1] not in _METHODS:
-                    self._unknown_key(path, source, used[0], used[1], known)
+        missing = {
+            used[:2] for used in paths_used(made) if len(used) > 1 and used[0] in names and self._lacks(*used[:2])
+        }
+        for root, key in sorted(missing)[:_MOST_UNKNOWN]:
+            self._unknown_key(path, source, root, key, self.keys[root])
+
+    def _lacks(self, root: str, key: str) -> bool:
+        known = self.keys.get(root)
+        return known is not None and key not in known and key not in _METHODS
 
     def _error_of(self, path: Path, leaf: str) -> TemplateProblem | None:
         try:
@@ -185,8 +197,8 @@ class Fields:
     def _unknown_key(self, path: Path, source: Any, root: str, key: str, known: frozenset[str]) -> None:
         # What an event or a row brings is known from its trigger only; somebody may fire the flow by hand with more.
         severity = Severity.ERROR if root in RUN_NAMES and root != "event" else Severity.WARNING
-        listed = ", ".join(sorted(known))
-        hint = near_miss(key, known) or (f"known there: {listed}" if listed else None)
+        listed = ", ".join(sorted(known)[:20])
+        hint = near_miss(key, sorted(known)[:_MOST_COMPARED]) or (f"known there: {listed}" if listed else None)
         spelling = rf"{re.escape(root)}\s*(?:\.\s*|\[\s*['\"]){re.escape(key)}(?!\w)"
         for where, leaf, found in _mentions(path, source, spelling):
             self.note_at(where, leaf, found, f'there is no "{key}" in {root}', hint, severity=severity)

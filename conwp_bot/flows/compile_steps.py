@@ -35,6 +35,7 @@ from conwp_bot.flows.form import (
 from conwp_bot.model.recipient import parse_recipient
 
 _SEPARATOR = re.compile(r"[^,;\n\r]+")
+_MOST_WRONG_NUMBERS = 10
 _TAG = re.compile(r"\{[{%#]")
 _KINDS_BY_ENDING = {
     **dict.fromkeys(("jpg", "jpeg", "png", "gif", "webp"), "image"),
@@ -171,7 +172,7 @@ class Steps:
         """Check numbers that are written out; those from a template are known only when it is rendered."""
         if _TAG.search(source):
             return
-        found = False
+        found, wrong = False, 0
         for part in _SEPARATOR.finditer(source):
             if not part[0].strip():
                 continue
@@ -184,6 +185,9 @@ class Steps:
                     'a value from the event needs braces: "{{ … }}"' if "event" in part[0] or "." in part[0] else None
                 )
                 self._fields.note_at(path, source, begin, str(error), hint)
+                wrong += 1
+                if wrong == _MOST_WRONG_NUMBERS:
+                    return
         if not found:
             self._fields.note(path, "no number is written here")
 

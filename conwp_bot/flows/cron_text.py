@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+_LONGEST = 500
 _NAMED = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -30,6 +31,8 @@ class NoSchedule(ValueError):
 @lru_cache(maxsize=4096)
 def read_cron(text: str) -> str:
     """Return the schedule with five fields and single blanks (`@daily` spelled out); raises NoSchedule."""
+    if len(text) > _LONGEST:
+        raise NoSchedule(f"longer than {_LONGEST} characters", 'minute hour day month weekday, e.g. "0 9 * * mon-fri"')
     fields = text.split()
     if len(fields) == 1 and fields[0].lower() in _NAMED:
         return _NAMED[fields[0].lower()]

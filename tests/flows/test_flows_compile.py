@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,45 @@ def test_a_multiline_condition_is_one_expression() -> None:
     flow = built("when: >-\n  event.payload.a\n  and event.payload.b\nsteps:\n  - log: x\n")
     assert flow.when is not None
     assert flow.when.holds(scope(event={"payload": {"a": True, "b": True}}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steps:\n  - log: |\n      {% raw %}" + "{{ " * 200_000 + "{% endraw %}{{ nothing }}\n",
+        "steps:\n  - log: |\n      {{ nothing }}" + "{% " * 200_000,
+        "steps:\n  - log: " + "{" * 600_000,
+        "steps:\n  - log: '" + "x " * 400_000 + "{{ nothing }}'\n",
+        "steps:\n  - log: >\n      " + "x\n      " * 100_000 + "{{ nothing }}\n",
+        "steps:\n  - log: '" + "".join(f"{{{{ n{n} }}}}" for n in range(70_000)) + "'\n",
+        "steps:\n  - log: '" + "".join(f"{{{{ vars.n{n} }}}}" for n in range(60_000)) + "'\n",
+        "vars: {"
+        + "".join(f"n{n}: 1, " for n in range(40_000))
+        + "}\nsteps:\n"
+        + "  - log: '{{ vars.x12 }}'\n" * 10_000,
+        '"' + "k" * 1_000_000 + '": 1\n',
+        "steps: [" + "{log: a}, " * 30_000 + "]\n",
+        "steps:\n  - when: " + "(" * 500_000 + "\n    log: x\n",
+        "steps:\n  - when: " + "not " * 200_000 + "x\n    log: x\n",
+        "timezone: " + "x" * 1_000_000 + "\nsteps:\n  - log: x\n",
+        "steps:\n  - send: {to: " + "5" * 1_000_000 + ", text: x}\n",
+        "steps:\n  - send: {to: '" + "5," * 500_000 + "', text: x}\n",
+        "delivery: {limit: " + "9" * 1_000_000 + "}\nsteps:\n  - log: x\n",
+        "delivery: {expires: " + "1h" * 400_000 + "x}\nsteps:\n  - log: x\n",
+        "triggers: {cron: '" + "1," * 400_000 + "1 * * * *'}\nsteps:\n  - log: x\n",
+        "triggers: {cron: '" + "x " * 400_000 + "'}\nsteps:\n  - log: x\n",
+        "triggers: {file: '" + "a/" * 400_000 + "x.csv'}\nsteps:\n  - log: x\n",
+        "locale: " + "a_" * 400_000 + "\nsteps:\n  - log: x\n",
+    ],
+    ids=lambda text: text[:25].replace("\n", " ") + "…",
+)
+def test_no_file_of_a_mebibyte_makes_building_hang(text: str) -> None:
+    begun = time.monotonic()
+    _, problems = build_flow("x", text, "f.yaml", DEFAULTS)
+    assert time.monotonic() - begun < 10
+    for problem in problems:
+        assert len(str(problem)) < 2000
+        assert str(problem).isprintable()
 
 
 SEEDS = [file.read_text(encoding="utf-8") for file in sorted((Path(__file__).parent / "bad").glob("*.yaml"))] + [
