@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from conwp_bot.cli.invocation import Invocation, common_options, pass_invocation
+from conwp_bot.cli.invocation import Invocation, common_options, pass_invocation, quiet_logs
 from conwp_bot.cli.output import Column, say, say_facts, say_json, say_table
 from conwp_bot.model.delivery import DEFAULT_ACCOUNT
 
@@ -78,5 +78,6 @@ def _shown(value: Any) -> str:
 async def _ask(invocation: Invocation, what: str, account: str) -> Any:
     from conwp_bot.app.operations import operations
 
+    quiet_logs()
     async with operations(invocation.settings()) as asked:
         return await (asked.devices(account) if what == "devices" else asked.status(account))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conwp_bot.cli.invocation import Invocation, common_options, pass_invocation
+from conwp_bot.cli.invocation import Invocation, common_options, pass_invocation, quiet_logs
 from conwp_bot.cli.output import say, say_bubble, say_json, state_text
 from conwp_bot.cli.problems import counted
 from conwp_bot.cli.settling import MOST, settled, tell
@@ -127,6 +127,7 @@ async def _fire(
     from conwp_bot.app.operations import operations
     from conwp_bot.app.place import place_in_use
 
+    quiet_logs()
     folder = place_in_use(settings).settings.data
     async with operations(settings) as work:
         pattern = _file_pattern(await work.flows(), name) if data is not None else None
@@ -149,6 +150,7 @@ async def _send(
     from conwp_bot.app.operations import operations
     from conwp_bot.app.place import place_in_use
 
+    quiet_logs()
     folder = place_in_use(settings).settings.data
     async with operations(settings) as work:
         fired = await work.send(to, text, kind=kind, media=media, account=account)

@@ -146,7 +146,7 @@ def _show(
     columns = [
         Column("flow"),
         Column("state", state=True),
-        Column("triggers"),
+        Column("triggers", prose=True),
         Column("next"),
         Column("requests", right=True),
         Column("messages", right=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,13 @@ class Invocation:
             show_problems(problems, err=True)
             raise click.exceptions.Exit(1)
         return settings
+
+
+def quiet_logs() -> None:
+    """Let the engine of this process tell only of trouble, and nothing secret of it."""
+    from conwp_bot.telemetry import configure
+
+    configure("warning", "human", sys.stderr)
 
 
 def remember_config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:  # noqa: ARG001

@@ -150,8 +150,8 @@ def show_messages(found: list[MessageReport], now: datetime, zone: tzinfo) -> No
         Column("flow"),
         Column("recipient"),
         Column("state", state=True),
-        Column("text"),
-        Column("reason"),
+        Column("text", prose=True),
+        Column("reason", prose=True),
     ]
     say_table(
         columns,
@@ -218,7 +218,7 @@ def _show_message(message: MessageReport, attempts: list[AttemptReport], now: da
     say_block(message.text)
     if attempts:
         say("attempts")
-        columns = [Column("begun"), Column("ended"), Column("outcome"), Column("detail"), Column("request")]
+        columns = [Column("begun"), Column("ended"), Column("outcome"), Column("detail", prose=True), Column("request")]
         rows = [
             [
                 moment(attempt.begun_at, now, zone),

@@ -40,11 +40,15 @@ STATE_STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title, and whether its cells stand to the right or name a state."""
+    """A column of a table: its title, whether its cells stand to the right or name a state, and whether they are prose.
+
+    Prose wraps where the terminal is narrow (all else stays whole, to be copied), and its column is left out when it is empty.
+    """
 
     title: str
     right: bool = False
     state: bool = False
+    prose: bool = False
 
 
 def on_terminal() -> bool:
@@ -67,7 +71,9 @@ def say_json(value: Any) -> None:
 
 def say_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; cells are one line each."""
-    cells = [[escape_controls(cell) for cell in row] for row in rows]
+    kept = [number for number, each in enumerate(columns) if not each.prose or any(row[number] for row in rows)]
+    columns = [columns[number] for number in kept]
+    cells = [[escape_controls(row[number]) for number in kept] for row in rows]
     if on_terminal():
         _rich_table(columns, cells)
         return
@@ -165,7 +171,9 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        table.add_column(
+            column.title, justify="right" if column.right else "left", overflow="fold", no_wrap=not column.prose
+        )
     for row in rows:
         table.add_row(
             *(

@@ -63,7 +63,7 @@ def runs(invocation: Invocation, flow: str | None, state: str | None, limit: int
         Column("state", state=True),
         Column("messages", right=True),
         Column("rejected", right=True),
-        Column("reason"),
+        Column("reason", prose=True),
     ]
     rows = [
         [
@@ -180,7 +180,13 @@ def _show_details(details: RunDetails, made: list[MessageReport], now: datetime,
         say_block(text if len(text) <= DATA_SHOWN else text[:DATA_SHOWN] + "\n… (--json shows all of it)")
     if details.trace:
         say("steps")
-        columns = [Column("at"), Column("step"), Column("item", right=True), Column("did"), Column("detail")]
+        columns = [
+            Column("at"),
+            Column("step"),
+            Column("item", right=True),
+            Column("did"),
+            Column("detail", prose=True),
+        ]
         rows = [
             [
                 moment(entry.at, now, zone),
@@ -195,7 +201,9 @@ def _show_details(details: RunDetails, made: list[MessageReport], now: datetime,
     if details.rejects:
         say("rejected rows")
         rows = [[str(each.number), each.reason, shortened(each.raw, 60)] for each in details.rejects]
-        say_table([Column("row", right=True), Column("reason"), Column("what stood there")], rows)
+        say_table(
+            [Column("row", right=True), Column("reason", prose=True), Column("what stood there", prose=True)], rows
+        )
         if run.rejected > len(details.rejects):
             say(f"    … {run.rejected - len(details.rejects):,} more stand beside the archived file")
     if made:

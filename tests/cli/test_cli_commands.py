@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from cli_kit import CONFIG, HELLO, NUMBER, Filled, call, folder, message, record, request
+from cli_kit import CONFIG, HELLO, NUMBER, Filled, call, folder, message, quick, record, request
 from click.testing import CliRunner, Result
 from jsonschema import Draft7Validator
 
@@ -101,7 +101,7 @@ def test_the_config_may_be_named_before_or_behind_the_command_or_in_the_environm
 
 def test_a_missing_config_is_a_problem_with_a_hint(tmp_path: Path) -> None:
     for command in ("check", "messages", "flows", "budget"):
-        done = call(command, cwd=tmp_path)
+        done = quick(command, cwd=tmp_path)
         assert done.returncode == 1, done
         assert "conwp-bot init" in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
