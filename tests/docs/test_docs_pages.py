@@ -6,7 +6,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from docs_kit import DOCS, ROOT, Block, blocks, codes, pages, prose, read, rows, section
 
+from conwp_bot.flows.compile import compile_source
+from conwp_bot.flows.defaults import FlowDefaults
+from conwp_bot.flows.flow import SendStep
 from conwp_bot.flows.render import RenderContext, compile_text, make_scope
 from conwp_bot.flows.render.environment import FILTERS
 from conwp_bot.flows.render.functions import FUNCTIONS
@@ -142,6 +146,20 @@ def test_each_dependency_is_defended_and_nothing_else() -> None:
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
 def test_every_json_in_the_docs_is_json(block: Block) -> None:
     json.loads(block.text)
+
+
+def test_the_flow_on_the_first_screen_makes_the_message_below_it() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    source = text.split("```yaml\n", 1)[1].split("```", 1)[0]
+    quoted = "\n".join(line[2:] for line in text.splitlines() if line.startswith("> "))
+    made = compile_source("readme", source, "README.md", FlowDefaults(ISTANBUL, "tr_TR"))
+    assert made.flow is not None
+    [step] = [step for steps in made.flow.blocks.values() for step in steps if isinstance(step, SendStep)]
+    invoice = {"phone": "905321234567", "name": "Ayşe Ilgaz", "due": date(2026, 11, 24), "total": Decimal("1234.5")}
+    seen = make_scope({"invoice": invoice}, CONTEXT)
+    assert step.when is not None
+    assert step.when.holds(seen)
+    assert step.text.render(seen).strip() == quoted
 
 
 def test_nothing_on_a_page_is_of_the_machine_it_was_written_on() -> None:
