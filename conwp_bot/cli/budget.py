@@ -65,12 +65,10 @@ def budget(invocation: Invocation, as_json: bool) -> None:
     for report in found:
         if report.waiting is not None:
             say(f"\n{wait_sentence(report.waiting, now, zone)}")
+    waiting = {report.account for report in found if report.pending}
     for account in settings.accounts.values():
-        if account.api_key is None:
-            say(
-                f"\naccount {account.name} has no key here: {account.key_source} gives nothing in this terminal",
-                err=True,
-            )
+        if account.api_key is None and account.name in waiting:
+            say(f"\naccount {account.name} has no key in this terminal: {account.key_source} gives nothing", err=True)
 
 
 def _as_json(report: BudgetReport) -> dict[str, Any]:

@@ -160,11 +160,12 @@ def _details_as_json(details: RunDetails, made: list[MessageReport]) -> dict[str
 
 def _show_details(details: RunDetails, made: list[MessageReport], now: datetime, zone: tzinfo) -> None:
     run, event = details.run, details.event
+    trigger = event.trigger if event.trigger == event.kind else f"{event.trigger} ({event.kind.value})"
     say(f"{run.id}  {state_text(run.state)}")
     say_facts(
         [
             ("flow", run.flow),
-            ("fired by", f"{event.trigger} ({event.kind.value}) at {moment(event.occurred_at, now, zone)}"),
+            ("fired by", f"{trigger} at {moment(event.occurred_at, now, zone)}"),
             ("event", event.id),
             ("key", event.key),
             ("started", moment(run.started_at, now, zone)),

@@ -69,7 +69,7 @@ triggers:
   # - cron: "0 9 * * mon-fri"  # uncomment: every weekday at nine
 
 vars:
-  me: 0555 123 45 67           # write your own number here
+  me: +90 555 123 45 67        # write your own number here
 
 steps:
   - send:
@@ -94,7 +94,7 @@ triggers:
   # - cron: "0 9 * * mon-fri"  # açın: hafta içi her gün dokuzda
 
 vars:
-  me: 0555 123 45 67           # buraya kendi numaranızı yazın
+  me: +90 555 123 45 67        # buraya kendi numaranızı yazın
 
 steps:
   - send:

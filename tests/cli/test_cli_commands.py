@@ -142,6 +142,10 @@ def test_init_writes_a_folder_that_check_finds_nothing_wrong_with(lang: str, tmp
     assert "cd here" in done.stdout
     checked = call("check", "--json", cwd=tmp_path / "here", env={"CONWP_API_KEY": "k-123456"})
     assert (checked.returncode, json.loads(checked.stdout)) == (0, [])
+    tried = json.loads(quick("fire", "hello", "--dry-run", "--json", cwd=tmp_path / "here").stdout)
+    assert [each["recipient"] for each in tried["messages"]] == [
+        NUMBER
+    ]  # whatever the locale makes of a number at home
 
 
 def test_init_wires_the_schemas_into_each_file_and_the_editor(tmp_path: Path) -> None:
