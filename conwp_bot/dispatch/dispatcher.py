@@ -56,7 +56,7 @@ class Dispatcher:
             )
         for name in self._accounts:
             self._open(name)
-        self._reclaimer = asyncio.create_task(self._reclaim_forever(result.next_expiry))
+        self._reclaimer = asyncio.create_task(self._reclaim_forever(result.next_expiry), name="reclaimer")
 
     async def stop(self, patience: float) -> bool:
         """Stop claiming, let requests in flight end for at most `patience` seconds; says whether all did."""
@@ -67,6 +67,11 @@ class Dispatcher:
         if self._reclaimer is not None:
             await self._reclaimer
         return all(ended)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What works from `start` to `stop`: one that ends before is a fault."""
+        return [*self._tasks.values(), *([self._reclaimer] if self._reclaimer is not None else [])]
 
     def wake(self, accounts: Iterable[str] | None = None) -> None:
         """Hint that messages of these accounts (None: of all) may be due."""
@@ -101,7 +106,7 @@ class Dispatcher:
             jitter=self._jitter,
         )
         self._lanes[name] = lane
-        self._tasks[name] = asyncio.create_task(lane.run())
+        self._tasks[name] = asyncio.create_task(lane.run(), name=f"lane {name}")
 
     async def _reclaim_forever(self, next_expiry: datetime | None) -> None:
         while True:

@@ -81,6 +81,7 @@ class Door:
         self._ids = ids
         self._jitter = jitter
         self._frozen: dict[str, int] = {}
+        self._left_alone: dict[str, Wait] = {}
         self.stopping = False
 
     def set_accounts(self, accounts: Mapping[str, Account]) -> None:
@@ -94,11 +95,23 @@ class Door:
     def forget_trouble(self, account: str) -> None:
         """Its key or address was changed: what the old one was answered says nothing of the new one."""
         self._frozen.pop(account, None)
+        self._left_alone.pop(account, None)
 
-    async def send(self, claimed: Claimed, on_begun: Callable[[], None] = lambda: None) -> Outcome | None:
+    async def put_back(self, claimed: Claimed, reason: str) -> None:
+        """Give back claimed messages that were not begun."""
+        await self._release(claimed, NotAdmitted(reason))
+
+    async def send(
+        self,
+        claimed: Claimed,
+        *,
+        on_begun: Callable[[], None] = lambda: None,
+        on_answered: Callable[[], None] = lambda: None,
+    ) -> Outcome | None:
         """Take claimed messages to the API and record what came of it; None when the request was not begun.
 
-        `on_begun` is called once the request stands in the ledger.
+        `on_begun` is called once the request stands in the ledger, `on_answered` when the road is free again; returns once the
+        outcome is durable.
         """
         messages = claimed.messages
         account = self._accounts[messages[0].account]
@@ -124,11 +137,13 @@ class Door:
         except NotAdmitted as refusal:
             await self._release(claimed, refusal)
             return None
+        waits = self._learn(account.settings.name, outcome)
+        on_answered()
         if not begun:
             # Nobody was reached: the claim is given back, with the backoff of a fault of the road.
             await self._give_back(claimed, outcome)
             return outcome
-        await self._record(account, request, claimed, outcome)
+        await self._record(account, request, claimed, outcome, waits)
         return outcome
 
     async def devices(self, account: str) -> Answer[tuple[Device, ...]]:
@@ -148,6 +163,10 @@ class Door:
         if self.stopping:
             raise NotAdmitted("the daemon is stopping")
         now = self._clock.now()
+        alone = self._left_alone.get(account.settings.name)
+        if alone is not None and alone.until > now:
+            # Claimed before the answer came that says to leave the account alone.
+            raise NotAdmitted(alone.because, alone)
         reservation = ledger.Reservation(
             id=request,
             account=account.settings.name,
@@ -225,21 +244,29 @@ class Door:
         log.warning("not sent, will be tried again: %s", outcome.detail, extra={"account": claimed.messages[0].account})
         await self._durably(outbox.move, moves, now, lease=claimed.messages[0].lease)
 
-    async def _record(self, account: Account, request: str, claimed: Claimed, outcome: Outcome) -> None:
+    def _learn(self, name: str, outcome: Outcome) -> AccountWait | None:
+        """Remember at once what an outcome says of the account; what is claimed already must not go on knocking."""
+        waits = account_wait(outcome, now=self._clock.now(), frozen_before=self._frozen.get(name, 0))
+        if waits is None:
+            if not (isinstance(outcome, Failed) and not outcome.began):
+                self.forget_trouble(name)
+            return None
+        self._frozen[name] = self._frozen.get(name, 0) + 1
+        self._left_alone[name] = Wait(waits.until, waits.because)
+        log.warning(
+            "account is left alone until %s: %s", waits.until.isoformat(), waits.detail, extra={"account": name}
+        )
+        return waits
+
+    async def _record(
+        self, account: Account, request: str, claimed: Claimed, outcome: Outcome, waits: AccountWait | None
+    ) -> None:
         now = self._clock.now()
         name = account.settings.name
         ended = now
         if outcome_name(outcome) == "unknown":
             # The provider may still be at work on it: it counts as ended when it surely has.
             ended = now + GRACE
-        waits = account_wait(outcome, now=now, frozen_before=self._frozen.get(name, 0))
-        if waits is not None:
-            self._frozen[name] = self._frozen.get(name, 0) + 1
-            log.warning(
-                "account is left alone until %s: %s", waits.until.isoformat(), waits.detail, extra={"account": name}
-            )
-        else:
-            self._frozen.pop(name, None)
         moves = [
             _as_move(message.id, verdict)
             for message, chain in zip(

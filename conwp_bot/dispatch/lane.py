@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from conwp_bot.clock import Clock
@@ -26,8 +27,20 @@ POLL = timedelta(seconds=5)
 NO_KEY = timedelta(minutes=1)
 
 
+AHEAD = timedelta(milliseconds=50)
+"""How much work is claimed before a slot is free for it: enough that no slot waits for a claim's commit, little enough that an
+alert does not wait behind it."""
+
+MOST_AHEAD = 8
+RECORDING = 4
+"""Requests, per slot, whose answers may wait to be recorded; beyond that nothing more is sent."""
+
+
 class Lane:
-    """Takes an account's due messages to the door, a batch a round; each round says when the next is worth starting."""
+    """Takes an account's due messages to the door: rounds claim a little ahead, and each free slot takes the next.
+
+    A slot is free when the answer is there; what it meant is recorded while the next request is under way.
+    """
 
     def __init__(
         self,
@@ -46,7 +59,10 @@ class Lane:
         self._holder = holder
         self._jitter = jitter
         self._hint = asyncio.Event()
+        self._ready: deque[_Claim] = deque()
         self._requests: set[asyncio.Task[None]] = set()
+        self._active = 0
+        self._request_seconds = AHEAD.total_seconds()
         self._promised: Counter[str] = Counter()
         self._promised_requests = 0
         self._served: str | None = None
@@ -85,6 +101,9 @@ class Lane:
         """
         self._stopping = True
         self._hint.set()
+        for claim in self._ready:
+            await self._door.put_back(claim.claimed, "the daemon is stopping")
+        self._ready.clear()
         if not self._requests:
             return True
         _, late = await asyncio.wait(self._requests, timeout=patience)
@@ -94,13 +113,13 @@ class Lane:
         return not late
 
     async def run_once(self) -> datetime | None:
-        """One round: claim what may go, start its requests; returns when the next round is worth starting."""
+        """One round: claim what may go and start what has a slot; returns when the next round is worth starting."""
         now = self._clock.now()
         account = self._account
         if account.api_key is None:
             return now + NO_KEY
-        free = self._free()
-        if free <= 0:
+        room = self._room()
+        if room <= 0:
             return None
         if self._next_start is not None and self._next_start > now:
             return self._next_start
@@ -111,7 +130,7 @@ class Lane:
             limit=usable(account.limit),
             promised=self._promised_requests,
             promised_by_flow=dict(self._promised),
-            free=free,
+            free=room,
             bulk=BulkMode(account.bulk.value),
             bulk_max=account.bulk_max,
             after=self._served,
@@ -120,49 +139,87 @@ class Lane:
         result = await self._store.do(dispatch_round, order)
         self._served = result.served
         for claimed in result.claimed:
-            self._start(claimed)
+            self._promise(claimed)
+        self._start_ready()
         if result.claimed and account.pace is not None:
             self._next_start = now + self._pause()
             return self._next_start
         return result.wake_at
 
-    def _free(self) -> int:
-        """Return how many requests may be started: one at a time under a pace, or while the account's key is being tried."""
+    def _slots(self) -> int:
+        """Return how many requests may be under way: one under a pace, or while the account's key is being tried."""
+        if len(self._requests) >= self._account.concurrency * RECORDING:
+            return 0
         one = self._account.pace is not None or self._door.probing(self._account.name)
-        return (1 if one else self._account.concurrency) - len(self._requests)
+        return 1 if one else self._account.concurrency
+
+    def _room(self) -> int:
+        """Return how many requests to claim now; 0 while enough is claimed, so that a round is worth its commit."""
+        slots = self._slots()
+        ahead = 0
+        if slots > 1:
+            ahead = min(MOST_AHEAD * slots, int(slots * AHEAD.total_seconds() / max(self._request_seconds, 0.001)))
+        room = slots + ahead - self._active - len(self._ready)
+        starving = slots - self._active - len(self._ready) > 0
+        return room if starving or room > ahead // 2 else 0
 
     def _pause(self) -> timedelta:
         pace = self._account.pace
         assert pace is not None
         return pace.every + pace.jitter * self._jitter()
 
-    def _start(self, claimed: Claimed) -> None:
-        promise = Counter(message.flow for message in claimed.messages)
-        self._promised += promise
+    def _promise(self, claimed: Claimed) -> None:
+        claim = _Claim(claimed, Counter(message.flow for message in claimed.messages))
+        self._promised += claim.flows
         self._promised_requests += 1
-        self._requests.add(asyncio.create_task(self._send(claimed, promise)))
+        self._ready.append(claim)
 
-    async def _send(self, claimed: Claimed, promise: Counter[str]) -> None:
-        promised = True
+    def _keep_promise(self, claim: _Claim) -> None:
+        """From its reservation on the ledger counts a request; counted twice, a flow near its limit would wait for nothing."""
+        if claim.promised:
+            claim.promised = False
+            self._promised -= claim.flows
+            self._promised_requests -= 1
 
-        def kept() -> None:
-            # From here on the ledger counts it; counted twice, a flow near its limit would wait for nothing.
-            nonlocal promised
-            if promised:
-                promised = False
-                self._promised -= promise
-                self._promised_requests -= 1
+    def _start_ready(self) -> None:
+        while self._ready and self._active < self._slots() and not self._stopping:
+            claim = self._ready.popleft()
+            self._active += 1
+            claim.active = True
+            self._requests.add(asyncio.create_task(self._send(claim)))
+
+    async def _send(self, claim: _Claim) -> None:
+        begun = self._clock.monotonic()
+
+        def answered() -> None:
+            if claim.active:
+                claim.active = False
+                self._active -= 1
+                self._request_seconds += (self._clock.monotonic() - begun - self._request_seconds) / 8
+                self._start_ready()
+                self._hint.set()
 
         try:
-            await self._door.send(claimed, on_begun=kept)
+            await self._door.send(claim.claimed, on_begun=lambda: self._keep_promise(claim), on_answered=answered)
         except asyncio.CancelledError:
             raise
         except Exception:
             # The door knows every fault of the road; this is one of ours. The messages' lease brings them back.
-            log.exception("sending failed", extra={"message_id": claimed.messages[0].id})
+            log.exception("sending failed", extra={"message_id": claim.claimed.messages[0].id})
         finally:
-            kept()
+            self._keep_promise(claim)
             task = asyncio.current_task()
             assert task is not None
             self._requests.discard(task)
+            answered()
             self._hint.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Claim:
+    """A claimed request on its way through the lane."""
+
+    claimed: Claimed
+    flows: Counter[str]
+    promised: bool = True
+    active: bool = False

@@ -14,9 +14,6 @@ from conwp_bot.model.delivery import Cause, DeliveryClass, OverLimit
 from conwp_bot.model.message import Outgoing
 from conwp_bot.store import ledger, outbox
 
-LOOK_AHEAD = 64
-"""How many due messages of one flow a round looks at: more than any round claims, so that bulk can be filled."""
-
 BACKLOG_CAP = 100_000
 DROPS = 500
 
@@ -100,7 +97,9 @@ def _queues(conn: Connection, order: RoundOrder, waiting: set[str]) -> tuple[lis
     for klass, flow in found:
         limit, over_limit = own.get(flow, (None, OverLimit.WAIT.value))
         drop = limit is not None and over_limit == OverLimit.DROP.value
-        due = outbox.due(conn, order.account, klass.rank, flow, order.now, DROPS if drop else LOOK_AHEAD)
+        # One more than can be claimed tells that there is more.
+        enough = order.free * (1 if order.bulk is BulkMode.OFF else order.bulk_max) + 1
+        due = outbox.due(conn, order.account, klass.rank, flow, order.now, DROPS if drop else enough)
         allowed = frees_at = None
         if limit is not None:
             limits[flow] = limit
