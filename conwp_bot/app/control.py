@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -112,11 +112,11 @@ class RemoteOperations:
         return Fired(**await self._call("POST", "/send", asked))
 
     async def devices(self, account: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await self._call("GET", f"/devices?account={account}")
+        found: list[dict[str, Any]] = await self._call("GET", "/devices", query={"account": account})
         return found
 
     async def status(self, account: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self._call("GET", f"/status?account={account}")
+        found: dict[str, Any] = await self._call("GET", "/status", query={"account": account})
         return found
 
     async def reload(self) -> list[dict[str, Any]]:
@@ -127,15 +127,15 @@ class RemoteOperations:
         found: dict[str, Any] = await self._call("GET", "/info")
         return found
 
-    async def _call(self, method: str, path: str, asked: Any = None) -> Any:
+    async def _call(self, method: str, path: str, asked: Any = None, *, query: Mapping[str, str] | None = None) -> Any:
         try:
-            response = await self._client.request(method, path, json=asked)
+            response = await self._client.request(method, path, json=asked, params=query)
         except httpx.HTTPError as error:
             raise ConwpBotError(
                 f"the daemon did not answer: {type(error).__name__}",
                 hint="see its log; `conwp-bot runs` shows what was stored",
             ) from error
-        if response.status_code >= 500:
+        if response.status_code not in (200, 409):
             raise ConwpBotError("the daemon failed to answer; its log has the details")
         said = response.json()
         if "error" in said:

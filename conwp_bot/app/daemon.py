@@ -14,8 +14,9 @@ from pathlib import Path
 
 from conwp_bot import __version__
 from conwp_bot.app.control import control_app, socket_path
-from conwp_bot.app.engine import Engine, open_engine, start_engine
+from conwp_bot.app.engine import Engine, ended, open_engine, start_engine
 from conwp_bot.app.housekeeping import forget_forever, watchdog_forever
+from conwp_bot.app.lock import data_lock
 from conwp_bot.app.operations import EngineOperations
 from conwp_bot.app.place import sandbox_settings
 from conwp_bot.app.reload import Reloader, loader
@@ -38,7 +39,7 @@ from conwp_bot.web.server import WebServer, bind_tcp, bind_unix
 
 log = logging.getLogger(__name__)
 
-SANDBOX_LISTEN = "127.0.0.1:8701"
+EXIT_FAILED = 70
 
 
 class ConfigRejected(ConwpBotError):
@@ -80,7 +81,8 @@ def run_daemon(
 ) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code.
 
-    Raises ConfigRejected, AlreadyRunning, StoreBroken, SettingsError before anything is live.
+    0 after a stop in order, 70 when the daemon failed by a fault of its own: then it is worth starting again. Raises ConfigRejected,
+    AlreadyRunning, StoreBroken, SettingsError before anything is live.
     """
     environ = os.environ if environ is None else environ
     settings, problems = load_settings(file, environ)
@@ -88,9 +90,16 @@ def run_daemon(
         raise ConfigRejected(problems)
     configure(settings.log.level, settings.log.format, sys.stderr)
     for problem in problems:
-        log.warning("%s", problem)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(settings, sandbox, listen, environ, on_ready))
+        if sandbox is None or not problem.path.endswith(".api_key"):  # the sandbox takes any key
+            log.warning("%s", problem)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_run(settings, sandbox, listen, environ, on_ready))
+    except ConwpBotError:
+        raise
+    except Exception:
+        log.critical("the daemon failed", exc_info=True)
+        return EXIT_FAILED
 
 
 async def _run(
@@ -104,6 +113,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_stop, stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # while all is being read anyway
     async with AsyncExitStack() as stack:
         daemon = await start_daemon(
             stack, settings, clock=SystemClock(), environ=environ, sandbox=sandbox, listen=listen, stopping=stop
@@ -111,10 +121,29 @@ async def _run(
         loop.add_signal_handler(signal.SIGHUP, daemon.reloader.hint_all)
         if on_ready is not None:
             on_ready(daemon)
-        await stop.wait()
+        failed = await _first_failure(stop, daemon.engine)
+        stop.set()
         log.info("stopping")
     log.info("stopped")
-    return 0
+    return EXIT_FAILED if failed else 0
+
+
+async def _first_failure(stop: asyncio.Event, engine: Engine) -> bool:
+    """Wait for `stop`, or for a part that ended before: a daemon that takes events and sends nothing must not look healthy."""
+    stopped = asyncio.create_task(stop.wait())
+    ended: list[asyncio.Task[None]] = []
+    try:
+        while not stopped.done() and not ended:
+            parts = [*engine.tasks, *engine.dispatcher.tasks]  # a reload may have brought another lane
+            await asyncio.wait({stopped, *parts}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in parts if task.done()]
+    finally:
+        stopped.cancel()
+    if stop.is_set():
+        return False
+    for task in ended:
+        log.critical("a part of the daemon has ended: %s", task.get_name(), exc_info=task.exception())
+    return True
 
 
 def _on_stop(stop: asyncio.Event) -> None:
@@ -137,6 +166,8 @@ async def start_daemon(
     """Build and start everything; `stack` stops it in reverse: sources, intake, runs, requests in flight, web, store, lock."""
     notifier = Notifier(environ)
     stopping = stopping or asyncio.Event()
+    # First of all: a second daemon is told so, whatever else of the first one's is in its way.
+    stack.enter_context(data_lock((settings if sandbox is None else sandbox_settings(settings)).data))
     local: Sandbox | None = None
     if sandbox is not None:
         local = Sandbox(clock=clock)
@@ -148,6 +179,8 @@ async def start_daemon(
     web_socket = bind_tcp(settings.web.host, settings.web.port)
     stack.callback(web_socket.close)
     engine = await open_engine(stack, settings, clock)
+    watchdog = asyncio.create_task(watchdog_forever(notifier, engine.store), name="watchdog")
+    stack.push_async_callback(_end, watchdog)  # last: also a stop that takes its time is alive
 
     state = ["starting"]
 
@@ -204,13 +237,12 @@ async def start_daemon(
     await control.start()
     stack.push_async_callback(control.stop)
 
-    housekeeping = [
-        asyncio.create_task(forget_forever(engine.store, clock, lambda: engine.settings.retention, stopping)),
-        asyncio.create_task(watchdog_forever(notifier, engine.store, clock, stopping)),
-        asyncio.create_task(reloader.run(), name="reloader"),
-    ]
-    stack.push_async_callback(_end, housekeeping)
+    forgetting = forget_forever(engine.store, clock, lambda: engine.settings.retention, stopping)
+    stack.push_async_callback(_end, asyncio.create_task(forgetting, name="retention"))
+    reloading = asyncio.create_task(reloader.run(), name="reloader")
+    stack.push_async_callback(ended, reloading)
     stack.callback(reloader.stop)
+    engine.tasks.append(reloading)
 
     state[0] = "ok"
     stack.callback(notifier.stopping)
@@ -242,10 +274,9 @@ def _adjustment(local: Sandbox | None, listen: tuple[str, int] | None) -> Callab
     return adjust
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

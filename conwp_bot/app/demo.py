@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 
 from conwp_bot.app.daemon import Daemon, SandboxChoice, run_daemon
+from conwp_bot.app.engine import DATABASE
+from conwp_bot.app.lock import data_lock
 from conwp_bot.app.place import sandbox_settings
 from conwp_bot.clock import SystemClock
 from conwp_bot.flows.flow import CronTrigger
@@ -74,11 +76,13 @@ async def _rewind_schedules(config: Path, environ: dict[str, str]) -> None:
     now = SystemClock().now()
     trigger = CronTrigger("cron", "* * * * *", settings.timezone)
     mark = SlotMark("every-minute", "cron", spec_of(trigger), now - timedelta(minutes=1))
-    store = await open_sqlite(sandbox_settings(settings).data / "conwp-bot.db")
-    try:
-        await store.do(put_marks, [mark])
-    finally:
-        await store.close()
+    data = sandbox_settings(settings).data
+    with data_lock(data):
+        store = await open_sqlite(data / DATABASE)
+        try:
+            await store.do(put_marks, [mark])
+        finally:
+            await store.close()
 
 
 async def _show(daemon: Daemon, folder: Path) -> None:

@@ -9,14 +9,14 @@ import random
 import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from conwp_bot import __version__
 from conwp_bot.api.client import ConwpClient
 from conwp_bot.app.finishing import FileFinisher
 from conwp_bot.app.flowbook import Flowbook
-from conwp_bot.app.lock import data_lock
 from conwp_bot.clock import Clock
 from conwp_bot.dispatch.dispatcher import Dispatcher
 from conwp_bot.dispatch.door import Account, Door
@@ -27,7 +27,7 @@ from conwp_bot.flows.flow import Flow
 from conwp_bot.ids import Ids
 from conwp_bot.runs.intake import Intake
 from conwp_bot.runs.runner import Runner
-from conwp_bot.settings import Settings
+from conwp_bot.settings import AccountSettings, Settings
 from conwp_bot.store import catalog
 from conwp_bot.store.migrate import open_sqlite
 from conwp_bot.store.records import pending_count
@@ -39,6 +39,9 @@ from conwp_bot.triggers.tables import TableReader
 log = logging.getLogger(__name__)
 
 DATABASE = "conwp-bot.db"
+
+RESTART_KEYS = ("data", "web", "flows", "contacts")
+"""What of the config is only read at the start."""
 
 
 @dataclass(slots=True)
@@ -56,23 +59,41 @@ class Engine:
     keeper: FileKeeper
     door: Door
     dispatcher: Dispatcher
-    clients: list[ConwpClient]
+    accounts: Mapping[str, Account]
+    retired: list[ConwpClient] = field(default_factory=list)
+    """Clients of accounts as they were before a reload: requests may still be under way on them, so they are closed at the end."""
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    """What works until the stop: one of them that ends before is a fault of ours."""
 
     async def set_settings(self, settings: Settings) -> None:
-        """Take over what a changed config says of accounts, zone and locale; what needs a restart is the caller's to say."""
+        """Take over what a changed config says of accounts, zone, locale, log and retention; what `RESTART_KEYS` name stays as it is."""
+        settings = replace(settings, **{key: getattr(self.settings, key) for key in RESTART_KEYS})
+        accounts = dict(make_accounts(settings, self.clock, self.accounts))
+        for name, before in self.accounts.items():
+            after = accounts.get(name)
+            if before.client is not None and (after is None or after.client is not before.client):
+                self.retired.append(before.client)
+            if after is None:
+                # Its messages wait, as they will after a restart: without a key nothing is sent.
+                log.warning("account %s is gone from the config; its messages wait", name, extra={"account": name})
+                accounts[name] = Account(replace(before.settings, api_key=None), None)
         self.settings = settings
-        accounts = make_accounts(settings, self.clock)
-        self.clients += [account.client for account in accounts.values() if account.client is not None]
+        self.accounts = accounts
         await self.dispatcher.set_accounts(accounts)
         self.flowbook.set_defaults(flow_defaults(settings))
 
+    async def close_clients(self) -> None:
+        """Close every connection to ConWP; no request may be under way any more."""
+        current = [account.client for account in self.accounts.values() if account.client is not None]
+        for client in [*self.retired, *current]:
+            await client.aclose()
+
 
 async def open_engine(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Engine:
-    """Take the data folder's lock, open the store, and start runs and dispatch; `stack` closes all of it, in reverse.
+    """Open the store and build runs and dispatch; `stack` closes all of it, in reverse. The caller holds the data folder's lock.
 
-    Raises AlreadyRunning, StoreBroken. No trigger is live yet and no flow is loaded.
+    Raises StoreBroken. No trigger is live yet, no flow is loaded, and nothing works before `start_engine`.
     """
-    stack.enter_context(data_lock(settings.data))
     store = await open_sqlite(settings.data / DATABASE)
     stack.push_async_callback(store.close)
     ids = Ids()
@@ -80,8 +101,6 @@ async def open_engine(stack: AsyncExitStack, settings: Settings, clock: Clock) -
     holder = f"{os.getpid()}-{secrets.token_hex(4)}"
 
     accounts = make_accounts(settings, clock)
-    clients = [account.client for account in accounts.values() if account.client is not None]
-    stack.push_async_callback(_close_clients, clients)
     door = Door(store, accounts, clock=clock, ids=ids, jitter=jitter)
     dispatcher = Dispatcher(store, door, accounts, clock=clock, holder=holder, jitter=jitter)
 
@@ -113,28 +132,36 @@ async def open_engine(stack: AsyncExitStack, settings: Settings, clock: Clock) -
         on_unfinished=runner.hint,
         on_ended=finisher.ended,
     )
-    return Engine(settings, clock, ids, store, flowbook, intake, runner, finisher, keeper, door, dispatcher, clients)
+    engine = Engine(settings, clock, ids, store, flowbook, intake, runner, finisher, keeper, door, dispatcher, accounts)
+    stack.push_async_callback(engine.close_clients)
+    return engine
 
 
 async def start_engine(stack: AsyncExitStack, engine: Engine) -> None:
     """Start runs and dispatch; on the way out the intake closes first, so that nothing new comes while the rest ends."""
     await engine.dispatcher.start()
-    stack.push_async_callback(engine.dispatcher.stop, _patience(engine.settings))
+    stack.push_async_callback(_stop_dispatcher, engine)
     finishing = asyncio.create_task(engine.finisher.run(), name="finisher")
-    stack.push_async_callback(_ended, finishing)
+    stack.push_async_callback(ended, finishing)
     stack.callback(engine.finisher.stop)
     running = asyncio.create_task(engine.runner.run(), name="runner")
-    stack.push_async_callback(_ended, running)
+    stack.push_async_callback(ended, running)
     stack.callback(engine.runner.stop)
     stack.push_async_callback(engine.intake.close)
+    engine.tasks += [finishing, running]
 
 
-def make_accounts(settings: Settings, clock: Clock) -> Mapping[str, Account]:
-    """Build a client for each account that has a key, and see to it that no log shows the key."""
+def make_accounts(
+    settings: Settings, clock: Clock, before: Mapping[str, Account] = MappingProxyType({})
+) -> Mapping[str, Account]:
+    """Build a client for each account that has a key, and see to it that no log shows the key; one of `before` that fits is kept."""
     accounts = {}
     for name, account in settings.accounts.items():
         client = None
-        if account.api_key is not None:
+        old = before.get(name)
+        if old is not None and _same_client(old.settings, account):
+            client = old.client
+        elif account.api_key is not None:
             register_secret(account.api_key)
             client = ConwpClient(
                 account.base_url,
@@ -168,15 +195,25 @@ async def _version(store: SqliteStore, flowbook: Flowbook, flow: str, hash_: str
     return built
 
 
-def _patience(settings: Settings) -> float:
+def _same_client(one: AccountSettings, other: AccountSettings) -> bool:
+    return (one.base_url, one.api_key, one.timeout, one.concurrency) == (
+        other.base_url,
+        other.api_key,
+        other.timeout,
+        other.concurrency,
+    )
+
+
+async def _stop_dispatcher(engine: Engine) -> None:
+    if not await engine.dispatcher.stop(patience(engine.settings)):
+        log.warning("requests were still in flight; the next start will call their messages unknown")
+
+
+def patience(settings: Settings) -> float:
     """Return how many seconds a stop waits for requests in flight: the longest that any of them may take."""
     return max(account.timeout.total_seconds() for account in settings.accounts.values()) + 5
 
 
-async def _close_clients(clients: list[ConwpClient]) -> None:
-    for client in clients:
-        await client.aclose()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    await task
+async def ended(task: asyncio.Task[None]) -> None:
+    """Wait for a task that was asked to end. What it failed of is told by who watches it; here the rest has to be stopped in order."""
+    await asyncio.gather(task, return_exceptions=True)

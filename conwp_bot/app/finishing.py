@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 from conwp_bot.app.flowbook import Flowbook
+from conwp_bot.errors import ConwpBotError
 from conwp_bot.model.event import Event, EventKind
 from conwp_bot.model.run import RunState
 from conwp_bot.store.records import load_run, rejects_of, runs_of_events
@@ -40,14 +43,24 @@ class FileFinisher:
 
     async def run(self) -> None:
         """Work until `stop`."""
-        await self._find_unfinished()
+        await self._guarded("files of the last start cannot be looked for", self._find_unfinished())
         while True:
             while self._ended:
-                await self._finish(*self._ended.popleft())
+                run, event, ok = self._ended.popleft()
+                await self._guarded(f"the file of run {run} cannot be archived", self._finish(run, event, ok))
             if self._stopping:
                 return
             self._hint.clear()
             await self._hint.wait()
+
+    async def _guarded(self, failure: str, work: Coroutine[Any, Any, None]) -> None:
+        """One file's trouble is not the next one's."""
+        try:
+            await work
+        except (ConwpBotError, OSError) as error:
+            log.error("%s: %s; it stays in the data folder and is tried again at the next start", failure, error)
+        except Exception:
+            log.exception("%s; it stays in the data folder and is tried again at the next start", failure)
 
     async def _find_unfinished(self) -> None:
         waiting = await asyncio.to_thread(self._keeper.pending)
@@ -61,15 +74,7 @@ class FileFinisher:
 
     async def _finish(self, run: str, event: Event, ok: bool) -> None:
         rejects = await self._store.read(rejects_of, run)
-        try:
-            await asyncio.to_thread(self._keeper.finish, event, rejects, ok=ok)
-        except OSError as error:
-            log.error(
-                "the file cannot be archived: %s; it stays in the data folder and is tried again at the next start",
-                error,
-                extra={"flow": event.flow, "run": run},
-            )
-            return
+        await asyncio.to_thread(self._keeper.finish, event, rejects, ok=ok)
         if rejects:
             log.warning(
                 "%d rows were rejected; see the file beside the archived one",

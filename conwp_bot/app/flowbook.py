@@ -20,6 +20,9 @@ from conwp_bot.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
 
+GONE_SECONDS = 0.25
+"""A file that is still missing after this is gone."""
+
 
 class Flowbook:
     """Loads flows, remembers each version in the store before any run can begin with it, then tells the listeners."""
@@ -53,6 +56,10 @@ class Flowbook:
         async with self._lock:
             first = self.loaded_at is None
             result = await asyncio.to_thread(self._loader.load, self.flow_set)
+            if result.removed and not first:
+                # An editor that saves by renaming leaves the name empty for a moment: its webhook must not be answered 404.
+                await asyncio.sleep(GONE_SECONDS)
+                result = await asyncio.to_thread(self._loader.load, self.flow_set)
             if first and result.broken:
                 # Broken while we were away: what ran when we stopped runs on.
                 last_good = await self._last_good(sorted(result.broken))

@@ -36,13 +36,21 @@ async def forget_forever(
         await clock.wait(stop, clock.now() + FORGET_EVERY)
 
 
-async def watchdog_forever(notifier: Notifier, store: SqliteStore, clock: Clock, stop: asyncio.Event) -> None:
-    """Tell systemd that we live for as long as the loop turns and the store's writer answers; else it starts us anew."""
+async def watchdog_forever(notifier: Notifier, store: SqliteStore) -> None:
+    """Tell systemd that we live for as long as the loop turns and the store's writer answers; else it starts us anew.
+
+    Until it is cancelled: a stop that waits for requests in flight is alive too. Its time is the loop's, not the wall clock's, which may
+    be set back.
+    """
     if notifier.watchdog is None:
         return
-    while not stop.is_set():
+    every = notifier.watchdog.total_seconds()
+    loop = asyncio.get_running_loop()
+    while True:
+        begun = loop.time()
         try:
-            await asyncio.wait_for(store.do(_nothing), notifier.watchdog.total_seconds())
+            # Less than the pause, so that an answer that only just comes is still heard in time.
+            await asyncio.wait_for(store.do(_nothing), every * 0.8)
             notifier.alive()
         except TimeoutError:
             log.error("the database does not answer")
@@ -50,7 +58,7 @@ async def watchdog_forever(notifier: Notifier, store: SqliteStore, clock: Clock,
             # A full disk is not mended by a restart: the daemon goes on and says what is wrong.
             log.error("the database does not work: %s", error)
             notifier.alive()
-        await clock.wait(stop, clock.now() + notifier.watchdog / 2)
+        await asyncio.sleep(max(0.0, begun + every - loop.time()))
 
 
 def _nothing(_conn: object) -> None:

@@ -6,7 +6,7 @@ The daemon answers these over its control socket (`control.py`); a command witho
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,12 +16,14 @@ from typing import Any, Protocol
 from conwp_bot import __version__
 from conwp_bot.api.outcome import Got
 from conwp_bot.app.engine import Engine, open_engine, start_engine
+from conwp_bot.app.lock import data_lock
 from conwp_bot.app.manual import DryRun, direct_flow, dry_run, find_flow, manual_event
 from conwp_bot.app.place import Place, place_in_use
 from conwp_bot.clock import SystemClock
 from conwp_bot.errors import ConwpBotError
 from conwp_bot.flows.flow import CronTrigger, FileTrigger, FlowSet, Trigger, WebhookTrigger
 from conwp_bot.model.outcome import outcome_name
+from conwp_bot.model.problem import Problem
 from conwp_bot.settings import Settings
 from conwp_bot.store.records import load_run
 from conwp_bot.triggers.schedule import next_slot
@@ -77,7 +79,7 @@ class EngineOperations:
         *,
         daemon: bool,
         next_slots: Callable[[], Mapping[tuple[str, str], datetime]] | None = None,
-        reload: Callable[[], Any] | None = None,
+        reload: Callable[[], Awaitable[Sequence[Problem]]] | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.daemon = daemon
@@ -94,7 +96,11 @@ class EngineOperations:
 
     async def fire(self, flow: str, *, payload: Any = None, file: Path | None = None) -> Fired:
         found = find_flow(self._engine.flowbook.flow_set, self._engine.flowbook.broken, flow)
-        event = await manual_event(self._engine, found, payload=payload, file=file)
+        try:
+            event = await manual_event(self._engine, found, payload=payload, file=file)
+        except OSError as error:
+            # Over the control socket it is the daemon that reads the file: it may be another user, who may not.
+            raise ConwpBotError(f"{file} cannot be copied: {error.strerror or error}") from error
         return await self._accept(found, event)
 
     async def send(self, to: list[str], text: str, *, kind: str, media: str | None, account: str) -> Fired:
@@ -118,11 +124,12 @@ class EngineOperations:
         return asdict(answer.value)
 
     async def reload(self) -> list[dict[str, Any]]:
+        of_config: Sequence[Problem] = ()
         if self._reload is not None:
-            await self._reload()
+            of_config = await self._reload()
         else:
             await self._engine.flowbook.reload()
-        return [problem.as_json() for problem in self._engine.flowbook.problems]
+        return [problem.as_json() for problem in (*of_config, *self._engine.flowbook.problems)]
 
     async def info(self) -> dict[str, Any]:
         return {
@@ -152,9 +159,13 @@ def describe_flows(
 ) -> list[FlowStatus]:
     """Return what `flows` shows of each flow: the live ones, those that run in their last good version, and those that are off."""
     described = []
-    for identity in sorted(flow_set.flows.keys() | broken):
+    identities = sorted(flow_set.flows.keys() | broken)
+    owned: dict[str, list[dict[str, Any]]] = {}
+    for problem in problems:
+        owned.setdefault(_owner(problem["file"], identities), []).append(problem)
+    for identity in identities:
         flow = flow_set.flows.get(identity)
-        own = [problem for problem in problems if _is_of(identity, problem["file"])]
+        own = owned.get(identity, [])
         described.append(
             {
                 "id": identity,
@@ -185,14 +196,17 @@ async def operations(settings: Settings) -> AsyncIterator[Operations]:
             yield remote
         return
     async with AsyncExitStack() as stack:
+        stack.enter_context(data_lock(place.settings.data))
         engine = await open_engine(stack, place.settings, SystemClock())
         await engine.flowbook.reload()
         await start_engine(stack, engine)
         yield EngineOperations(engine, daemon=False)
 
 
-def _is_of(identity: str, file: str) -> bool:
-    return file.rsplit(".", 1)[0].endswith(identity)
+def _owner(file: str, identities: Sequence[str]) -> str:
+    """Return the flow whose file this is: `flows/billing/reminder.yaml` is that of billing/reminder, not that of reminder."""
+    stem = f"/{file.rsplit('.', 1)[0]}"
+    return max((identity for identity in identities if stem.endswith(f"/{identity}")), key=len, default="")
 
 
 def _slots(flow_set: FlowSet, now: datetime) -> dict[tuple[str, str], datetime]:

@@ -6,12 +6,10 @@ mixed with real ones, it would be counted as accepted, and real messages that wa
 
 from __future__ import annotations
 
-import fcntl
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conwp_bot.app.lock import LOCK_NAME
+from conwp_bot.app.lock import is_held
 from conwp_bot.settings import Settings
 
 SANDBOX_FOLDER = "sandbox"
@@ -31,29 +29,20 @@ def sandbox_settings(settings: Settings) -> Settings:
 
 
 def place_in_use(settings: Settings) -> Place:
-    """Return where commands look: where a daemon is at work; without one the real data, unless there is only the sandbox's."""
+    """Return where commands look and work: where a daemon is at work; without one the real data.
+
+    Where only the sandbox's are, and no account has a key, they are what is meant. With a key a command without a daemon would send
+    what waits there, tried out at the sandbox, to the real numbers.
+    """
     trial = sandbox_settings(settings)
-    if _is_held(settings.data):
+    if is_held(settings.data):
         return Place(settings, sandbox=False)
-    if _is_held(trial.data):
+    if is_held(trial.data):
         return Place(trial, sandbox=True)
-    only_trial = not _has_database(settings.data) and _has_database(trial.data)
+    keyless = all(account.api_key is None for account in settings.accounts.values())
+    only_trial = keyless and not _has_database(settings.data) and _has_database(trial.data)
     return Place(trial if only_trial else settings, sandbox=only_trial)
 
 
 def _has_database(data: Path) -> bool:
     return (data / "conwp-bot.db").exists()
-
-
-def _is_held(data: Path) -> bool:
-    try:
-        descriptor = os.open(data / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

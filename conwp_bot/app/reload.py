@@ -5,30 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import watchfiles
-
-from conwp_bot.app.engine import Engine
+from conwp_bot.app.engine import RESTART_KEYS, Engine
 from conwp_bot.app.systemd import Notifier
+from conwp_bot.app.watched import watched_folders
 from conwp_bot.clock import Clock
 from conwp_bot.errors import ConwpBotError
 from conwp_bot.model.problem import Problem, Severity
 from conwp_bot.settings import Settings
 from conwp_bot.settings.load import load_settings
+from conwp_bot.triggers.watching import FolderWatch
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=60)
 """Without a hint (a network mount, an overflowing queue) the folder is looked at this often."""
-
-DEBOUNCE_MS = 200
-STEP_MS = 20
-"""A save is live within the step plus the load: the first quiet 20 ms end a batch of events, 200 ms do in any case."""
-
-RESTART_KEYS = ("data", "web", "flows", "contacts")
 
 
 class Reloader:
@@ -48,10 +43,13 @@ class Reloader:
         self._applied = applied
         self._hint = asyncio.Event()
         self._stop = asyncio.Event()
+        self._watch = FolderWatch(self._hint.set)
+        self._one_look = asyncio.Lock()
         self._all = False
         self._notifier: Notifier | None = None
         self._config_problems: tuple[Problem, ...] = ()
         self._config_stamp = self._stamp()
+        self._needs_restart: tuple[str, ...] = ()
 
     def hint(self) -> None:
         """Say that something may have changed."""
@@ -72,35 +70,35 @@ class Reloader:
         self._hint.set()
 
     async def run(self) -> None:
-        """Watch until `stop`."""
-        watchers = [
-            asyncio.create_task(self._watch(lambda: self._engine.settings.flows, recursive=True), name="watch-flows"),
-            asyncio.create_task(self._watch(lambda: self._engine.settings.root, recursive=False), name="watch-config"),
-        ]
-        await asyncio.sleep(0)  # the watchers begin before the first look, so that nothing falls between the two
+        """Watch until `stop`; whatever goes wrong with one look, there is a next one."""
         try:
             while not self._stop.is_set():
                 self._hint.clear()
                 everything, self._all = self._all, False
                 try:
                     await self._look_and_tell(everything)
-                except ConwpBotError as error:
+                except (ConwpBotError, OSError) as error:
                     log.error("not reloaded: %s", error)
-                except OSError as error:
-                    log.error("not reloaded: %s", error)
+                except Exception:
+                    log.exception("not reloaded")
+                # After the look, because it may have shown other folders; a changed set of them makes a hint to look once more.
+                await self._watch.watch(await asyncio.to_thread(watched_folders, self._engine.settings))
                 await self._clock.wait(self._hint, self._clock.now() + LOOK_EVERY)
         finally:
-            for watcher in watchers:
-                watcher.cancel()
-            await asyncio.gather(*watchers, return_exceptions=True)
+            await self._watch.stop()
 
-    async def look(self, *, config: bool = False) -> None:
-        """Look at the config, if its file changed (or `config`: its secrets may have), and at the flows; then what is good is live."""
-        stamp = self._stamp()
-        if config or stamp != self._config_stamp:
-            self._config_stamp = stamp
-            await self._reload_config()
-        await self._engine.flowbook.reload()
+    async def look(self, *, config: bool = False) -> Sequence[Problem]:
+        """Look at the config, if its file changed (or `config`: its secrets may have), and at the flows; then what is good is live.
+
+        Returns the config's problems; those of the flows are the flowbook's.
+        """
+        async with self._one_look:
+            stamp = self._stamp()
+            if config or stamp != self._config_stamp:
+                await self._reload_config()
+                self._config_stamp = stamp  # only now: what failed half-way is tried again
+            await self._engine.flowbook.reload()
+            return self._config_problems
 
     async def _look_and_tell(self, everything: bool) -> None:
         if self._notifier is None or not everything:
@@ -123,31 +121,13 @@ class Reloader:
             log.error("the config is not reloaded: %d problems; still running with the last good one", len(problems))
             return
         now = self._engine.settings
-        waiting = [key for key in RESTART_KEYS if getattr(settings, key) != getattr(now, key)]
-        if waiting:
+        waiting = tuple(key for key in RESTART_KEYS if getattr(settings, key) != getattr(now, key))
+        if waiting and waiting != self._needs_restart:
             log.warning("the config changed in a way that needs a restart: %s", ", ".join(waiting))
-        if settings != now:
+        self._needs_restart = waiting
+        if replace(settings, **{key: getattr(now, key) for key in RESTART_KEYS}) != now:
             await self._applied(settings)
             log.info("the config is reloaded")
-
-    async def _watch(self, folder: Callable[[], Path], *, recursive: bool) -> None:
-        """Turn file events below a folder into hints; a folder that is not there yet is looked for with every round."""
-        while True:
-            path = folder()
-            try:
-                async for _ in watchfiles.awatch(
-                    path,
-                    recursive=recursive,
-                    debounce=DEBOUNCE_MS,
-                    step=STEP_MS,
-                    rust_timeout=10_000,
-                    yield_on_timeout=False,
-                ):
-                    self._hint.set()
-            except (OSError, RuntimeError) as error:
-                log.debug("%s cannot be watched: %s", path, error)
-                await self._clock.wait(asyncio.Event(), self._clock.now() + timedelta(seconds=2))
-                self._hint.set()
 
     def _stamp(self) -> tuple[int, ...]:
         try:
