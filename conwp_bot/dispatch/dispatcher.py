@@ -62,8 +62,10 @@ class Dispatcher:
         """Stop claiming, let requests in flight end for at most `patience` seconds; says whether all did."""
         self._stopping.set()
         self._door.stopping = True
-        ended = await asyncio.gather(*(lane.stop(patience) for lane in self._lanes.values()))
+        for lane in self._lanes.values():
+            lane.halt()
         await asyncio.gather(*self._tasks.values())
+        ended = await asyncio.gather(*(lane.finish(patience) for lane in self._lanes.values()))
         if self._reclaimer is not None:
             await self._reclaimer
         return all(ended)

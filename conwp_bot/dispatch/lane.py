@@ -13,10 +13,11 @@ from conwp_bot.clock import Clock
 from conwp_bot.dispatch.door import Door
 from conwp_bot.dispatch.limit import usable
 from conwp_bot.dispatch.plan import BulkMode
-from conwp_bot.dispatch.round import Claimed, RoundOrder, dispatch_round
-from conwp_bot.errors import StoreBroken, StoreBusy
+from conwp_bot.dispatch.round import Claimed, RoundOrder, RoundResult, dispatch_round
+from conwp_bot.errors import StoreBroken, StoreBusy, StoreClosed
+from conwp_bot.model.outcome import Accepted
 from conwp_bot.settings import AccountSettings
-from conwp_bot.store import ledger
+from conwp_bot.store import ledger, outbox
 from conwp_bot.store.seam import Store
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class Lane:
         self._holder = holder
         self._jitter = jitter
         self._hint = asyncio.Event()
+        self._look = True
+        self._round: asyncio.Future[RoundResult] | None = None
         self._ready: deque[_Claim] = deque()
         self._requests: set[asyncio.Task[None]] = set()
         self._active = 0
@@ -66,20 +69,32 @@ class Lane:
         self._promised: Counter[str] = Counter()
         self._promised_requests = 0
         self._served: str | None = None
+        self._more = False
         self._next_start: datetime | None = None
+        self._no_key_said: datetime | None = None
         self._stopping = False
 
     def wake(self) -> None:
-        """Say that something may have become due: a hint, which may be lost without harm."""
+        """Say that something is or will be due: a hint, which may be lost without harm.
+
+        The round is queued at once: behind the unit that stores the message, it mostly shares that unit's commit.
+        """
+        self._look = True
+        if self._round is None and self._may_claim(self._clock.now()):
+            try:
+                self._round = self._submit_round()
+            except (StoreBusy, StoreClosed):
+                pass  # the poll will look
         self._hint.set()
 
     def set_account(self, account: AccountSettings) -> None:
         """Use other settings from the next round on."""
         self._account = account
+        self._no_key_said = None
         self.wake()
 
     async def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `halt`."""
         if self._account.pace is not None:
             last = await self._store.read(ledger.last_reserved_at, self._account.name)
             if last is not None:
@@ -88,22 +103,26 @@ class Lane:
             self._hint.clear()
             try:
                 wake_at = await self.run_once()
+            except StoreClosed:
+                return
             except (StoreBroken, StoreBusy) as error:
                 log.error("the outbox cannot be read: %s", error, extra={"account": self._account.name})
                 wake_at = None
             poll_at = self._clock.now() + POLL
             await self._clock.wait(self._hint, poll_at if wake_at is None else min(wake_at, poll_at))
 
-    async def stop(self, patience: float) -> bool:
-        """Begin nothing more and wait for what is in flight, for at most `patience` seconds; says whether all of it ended.
-
-        What did not end stays in flight in the store: the next start calls it unknown.
-        """
+    def halt(self) -> None:
+        """Begin nothing more; `run` returns once the round under way is over."""
         self._stopping = True
         self._hint.set()
-        for claim in self._ready:
-            await self._door.put_back(claim.claimed, "the daemon is stopping")
-        self._ready.clear()
+
+    async def finish(self, patience: float) -> bool:
+        """After `run` has returned: give back what was claimed, and wait for what is in flight, for at most `patience` seconds.
+
+        Says whether all of it ended. What did not stays in flight in the store: the next start calls it unknown.
+        """
+        while self._ready:
+            await self._door.put_back(self._ready.popleft().claimed, "the daemon is stopping")
         if not self._requests:
             return True
         _, late = await asyncio.wait(self._requests, timeout=patience)
@@ -115,14 +134,42 @@ class Lane:
     async def run_once(self) -> datetime | None:
         """One round: claim what may go and start what has a slot; returns when the next round is worth starting."""
         now = self._clock.now()
-        account = self._account
-        if account.api_key is None:
-            return now + NO_KEY
-        room = self._room()
-        if room <= 0:
-            return None
-        if self._next_start is not None and self._next_start > now:
+        if self._round is None:
+            if self._account.api_key is None:
+                await self._say_no_key(now)
+                return now + NO_KEY  # a key that comes wakes it at once
+            if self._next_start is not None and self._next_start > now:
+                return self._next_start
+            if not self._may_claim(now):
+                return None
+            self._round = self._submit_round()
+        self._look = False
+        try:
+            # Shielded: its claims are ours, whoever gives up waiting.
+            result = await asyncio.shield(self._round)
+        finally:
+            self._round = None
+        self._served = result.served
+        self._more = result.more
+        for claimed in result.claimed:
+            self._promise(claimed)
+        self._start_ready()
+        if self._look:
+            return now  # something came while we looked, and could not queue a look of its own
+        if result.claimed and self._account.pace is not None:
+            self._next_start = now + self._pause()
             return self._next_start
+        return result.wake_at
+
+    def _may_claim(self, now: datetime) -> bool:
+        """Say whether a round makes sense: there is a key, room, and no pause of the pace."""
+        paused = self._next_start is not None and self._next_start > now
+        return not self._stopping and self._account.api_key is not None and not paused and self._room() > 0
+
+    def _submit_round(self) -> asyncio.Future[RoundResult]:
+        account = self._account
+        now = self._clock.now()
+        self._look = False
         order = RoundOrder(
             account=account.name,
             lease=self._holder,
@@ -130,21 +177,22 @@ class Lane:
             limit=usable(account.limit),
             promised=self._promised_requests,
             promised_by_flow=dict(self._promised),
-            free=room,
+            free=self._room(),
             bulk=BulkMode(account.bulk.value),
             bulk_max=account.bulk_max,
             after=self._served,
             now=now,
         )
-        result = await self._store.do(dispatch_round, order)
-        self._served = result.served
-        for claimed in result.claimed:
-            self._promise(claimed)
-        self._start_ready()
-        if result.claimed and account.pace is not None:
-            self._next_start = now + self._pause()
-            return self._next_start
-        return result.wake_at
+        return self._store.submit(dispatch_round, order)
+
+    async def _say_no_key(self, now: datetime) -> None:
+        """Write why nothing goes out; it is cleared when the account gets a key."""
+        if self._no_key_said is not None and self._no_key_said > now:
+            return
+        self._no_key_said = now + NO_KEY
+        account = self._account
+        detail = f"account {account.name} has no API key: {account.key_source} gives nothing"
+        await self._store.do(outbox.set_wait, "account", account.name, now + NO_KEY + POLL, "no key", detail, now)
 
     def _slots(self) -> int:
         """Return how many requests may be under way: one under a pace, or while the account's key is being tried."""
@@ -197,10 +245,16 @@ class Lane:
                 self._active -= 1
                 self._request_seconds += (self._clock.monotonic() - begun - self._request_seconds) / 8
                 self._start_ready()
-                self._hint.set()
+                if self._more or self._look:
+                    self._hint.set()
 
         try:
-            await self._door.send(claim.claimed, on_begun=lambda: self._keep_promise(claim), on_answered=answered)
+            outcome = await self._door.send(
+                claim.claimed, on_begun=lambda: self._keep_promise(claim), on_answered=answered
+            )
+            # Unless it is done with, its message may wait again, now or at a time that only a look tells.
+            if not isinstance(outcome, Accepted):
+                self._look = True
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -212,7 +266,8 @@ class Lane:
             assert task is not None
             self._requests.discard(task)
             answered()
-            self._hint.set()
+            if self._look:
+                self._hint.set()
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from conwp_bot.dispatch.limit import admit
 from conwp_bot.dispatch.plan import BulkMode, FlowQueue, Plan, Room, plan_dispatch
 from conwp_bot.model.budget import Limit, Wait
-from conwp_bot.model.delivery import Cause, DeliveryClass, OverLimit
+from conwp_bot.model.delivery import Cause, OverLimit
 from conwp_bot.model.message import Outgoing
 from conwp_bot.store import ledger, outbox
 
@@ -51,6 +51,7 @@ class RoundResult:
     wake_at: datetime | None
     wait: Wait | None
     served: str | None
+    more: bool = False
     dropped: int = 0
 
 
@@ -60,10 +61,10 @@ def dispatch_round(conn: Connection, order: RoundOrder) -> RoundResult:
     parked = stored.get(("account", order.account))
     if parked is not None and parked.until > order.now and parked.because != "budget":
         return RoundResult((), parked.until, Wait(parked.until, parked.because), order.after)
-    waiting_flows = {w.name for w in stored.values() if w.scope == "flow" and w.until > order.now}
-    queues, limits = _queues(conn, order, waiting_flows)
+    heads = outbox.heads(conn, order.account, order.now)
+    queues, limits = _queues(conn, order, heads, stored)
     if not queues:
-        return RoundResult((), _next_due(conn, order, stored), None, order.after)
+        return RoundResult((), _next_due(order, heads, stored), None, order.after)
     admission = admit(
         order.limit,
         ledger.account_usage(conn, order.account, order.limit, order.now),
@@ -78,35 +79,33 @@ def dispatch_round(conn: Connection, order: RoundOrder) -> RoundResult:
         backlog = outbox.backlog(conn, order.account, order.now, BACKLOG_CAP)
     room = Room(order.free, admission.left - order.promised, backlog, order.bulk, order.bulk_max)
     plan = plan_dispatch(queues, room, after=order.after)
-    return _carry_out(conn, order, plan, limits, stored)
+    return _carry_out(conn, order, plan, heads, limits, stored)
 
 
-def _queues(conn: Connection, order: RoundOrder, waiting: set[str]) -> tuple[list[FlowQueue], dict[str, Limit]]:
+def _queues(
+    conn: Connection,
+    order: RoundOrder,
+    heads: list[outbox.Head],
+    stored: dict[tuple[str, str], outbox.StoredWait],
+) -> tuple[list[FlowQueue], dict[str, Limit]]:
     """Read the head of each flow's queue, with what its own limit leaves it."""
-    found: list[tuple[DeliveryClass, str]] = [
-        (klass, flow)
-        for klass in DeliveryClass
-        for flow in outbox.flows_with_due(conn, order.account, klass.rank, order.now)
-        if flow not in waiting
-    ]
-    if not found:
-        return [], {}
-    own = ledger.flow_limits(conn, sorted({flow for _, flow in found}))
     limits: dict[str, Limit] = {}
     queues: list[FlowQueue] = []
-    for klass, flow in found:
-        limit, over_limit = own.get(flow, (None, OverLimit.WAIT.value))
-        drop = limit is not None and over_limit == OverLimit.DROP.value
-        # One more than can be claimed tells that there is more.
-        enough = order.free * (1 if order.bulk is BulkMode.OFF else order.bulk_max) + 1
-        due = outbox.due(conn, order.account, klass.rank, flow, order.now, DROPS if drop else enough)
+    # One more than can be claimed tells that there is more.
+    enough = order.free * (1 if order.bulk is BulkMode.OFF else order.bulk_max) + 1
+    for head in heads:
+        wait = stored.get(("flow", head.flow))
+        if not head.due or (wait is not None and wait.until > order.now):
+            continue
+        drop = head.limit is not None and head.over_limit is OverLimit.DROP
+        due = outbox.due(conn, order.account, head.klass.rank, head.flow, order.now, DROPS if drop else enough)
         allowed = frees_at = None
-        if limit is not None:
-            limits[flow] = limit
-            usage = ledger.flow_usage(conn, flow, limit, order.now)
-            allowed = limit.count - usage.used - order.promised_by_flow.get(flow, 0)
+        if head.limit is not None:
+            limits[head.flow] = head.limit
+            usage = ledger.flow_usage(conn, head.flow, head.limit, order.now)
+            allowed = head.limit.count - usage.used - order.promised_by_flow.get(head.flow, 0)
             frees_at = usage.frees_at or order.now + timedelta(seconds=1)
-        queues.append(FlowQueue(flow, klass, tuple(due), allowed, frees_at, OverLimit(over_limit)))
+        queues.append(FlowQueue(head.flow, head.klass, tuple(due), allowed, frees_at, head.over_limit))
     return queues, limits
 
 
@@ -114,6 +113,7 @@ def _carry_out(
     conn: Connection,
     order: RoundOrder,
     plan: Plan,
+    heads: list[outbox.Head],
     limits: dict[str, Limit],
     stored: dict[tuple[str, str], outbox.StoredWait],
 ) -> RoundResult:
@@ -135,16 +135,17 @@ def _carry_out(
             claimed.append(Claimed(messages, own))
     wake_at = min((wait.until for _, wait in plan.flow_waits), default=None)
     if not plan.more:
-        later = _next_due(conn, order, stored)
+        later = _next_due(order, heads, stored)
         wake_at = min((instant for instant in (wake_at, later) if instant is not None), default=None)
-    return RoundResult(tuple(claimed), wake_at, None, plan.served, dropped=len(drops))
+    return RoundResult(tuple(claimed), wake_at, None, plan.served, more=plan.more, dropped=len(drops))
 
 
-def _next_due(conn: Connection, order: RoundOrder, stored: dict[tuple[str, str], outbox.StoredWait]) -> datetime | None:
+def _next_due(
+    order: RoundOrder, heads: list[outbox.Head], stored: dict[tuple[str, str], outbox.StoredWait]
+) -> datetime | None:
     """Return when something else becomes due: a message's own time, or the end of a flow's wait."""
     flow_waits = [w.until for w in stored.values() if w.scope == "flow" and w.until > order.now]
-    due_at = outbox.next_due_at(conn, order.account, order.now)
-    return min([*flow_waits, *([] if due_at is None else [due_at])], default=None)
+    return min([*flow_waits, *(head.next_at for head in heads if head.next_at is not None)], default=None)
 
 
 def _say_wait(

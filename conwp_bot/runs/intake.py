@@ -44,8 +44,9 @@ class _Waiting:
 class Intake:
     """Takes events; used from one event loop.
 
-    `on_messages` gets the accounts that have something new, `on_unfinished` the id of a run that the runner must go on with,
-    `on_ended` a run that ended at once: run id, event, and whether it went well. They are hints, called after the commit.
+    `on_messages` gets the accounts that will have something new, right behind the unit that stores it; `on_unfinished` the id of a
+    run that the runner must go on with, `on_ended` a run that ended at once: run id, event, and whether it went well, both after
+    the commit. All are hints.
     """
 
     def __init__(
@@ -135,7 +136,12 @@ class Intake:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            receipts = await self._store.do(record_batch, [waiting.recorded for waiting in batch])
+            stored = self._store.submit(record_batch, [waiting.recorded for waiting in batch])
+            # Who sends may look already: behind this unit in the queue, its look shares the commit, and sees these messages.
+            self._on_messages(
+                {account for waiting in batch for account in accounts_of(waiting.recorded.evaluated.messages)}
+            )
+            receipts = await stored
         except asyncio.CancelledError:
             self._unstored -= len(batch)
             for waiting in batch:
@@ -179,19 +185,15 @@ class Intake:
             waiting.receipt.set_result(receipt)
 
     def _hint(self, batch: list[_Waiting], receipts: list[EventReceipt]) -> None:
-        accounts: set[str] = set()
         for waiting, receipt in zip(batch, receipts, strict=True):
             if not receipt.first:
                 continue
             recorded = waiting.recorded
             write_logs(recorded.header, waiting.logs)
-            accounts |= accounts_of(recorded.evaluated.messages)
             if recorded.evaluated.state is RunState.RUNNING:
                 self._on_unfinished(recorded.header.id)
             else:
                 self._on_ended(recorded.header.id, recorded.event, recorded.evaluated.state is not RunState.FAILED)
-        if accounts:
-            self._on_messages(accounts)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

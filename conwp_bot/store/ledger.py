@@ -6,7 +6,6 @@ its end, so whatever the server counts in an hour was, at the last reservation, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
 from conwp_bot.model.budget import Limit, Usage
-from conwp_bot.store.schema import IS_OPEN, Instant, attempts, flows, requests
+from conwp_bot.store.schema import IS_OPEN, Instant, attempts, requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +49,6 @@ def flow_usage(conn: Connection, flow: str, limit: Limit, now: datetime) -> Usag
         return Usage(used)
     end = conn.execute(_FLOW_ENDS, {"flow": flow, "since": since, "skip": used - limit.count}).scalar()
     return Usage(used, frees_at=None if end is None else end + limit.span)
-
-
-def flow_limits(conn: Connection, names: Sequence[str]) -> dict[str, tuple[Limit | None, str]]:
-    """Return the limit and `over_limit` of these flows, as their last loaded version has them."""
-    query = select(flows.c.id, flows.c.limit_count, flows.c.limit_span_ms, flows.c.over_limit).where(
-        flows.c.id.in_(names)
-    )
-    return {
-        row.id: (
-            None if row.limit_count is None else Limit.of_ms(row.limit_count, row.limit_span_ms),
-            row.over_limit,
-        )
-        for row in conn.execute(query)
-    }
 
 
 def last_reserved_at(conn: Connection, account: str) -> datetime | None:

@@ -12,14 +12,15 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, func, literal, select, update
+from sqlalchemy import and_, bindparam, func, literal, select, text, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.dml import Update
 
-from conwp_bot.model.delivery import Cause, DeliveryClass, OnUnknown, State, next_state, sources
+from conwp_bot.model.budget import Limit
+from conwp_bot.model.delivery import Cause, DeliveryClass, OnUnknown, OverLimit, State, next_state, sources
 from conwp_bot.model.message import Candidate, Content, Outgoing
 from conwp_bot.model.recipient import Recipient
-from conwp_bot.store.schema import IS_LEASED, IS_PENDING, Instant, messages, waits
+from conwp_bot.store.schema import IS_LEASED, IS_PENDING, Instant, from_ms, messages, to_ms, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,31 @@ class Move:
     provider_id: str | None = None
 
 
-def flows_with_due(conn: Connection, account: str, rank: int, now: datetime) -> list[str]:
-    """Return the flows of a class that have a due message for an account, by a walk over the index: cost per flow, not per row."""
-    found: list[str] = []
-    last = ""
-    while True:
-        flow = conn.execute(_NEXT_FLOW, {"account": account, "rank": rank, "last": last}).scalar()
-        if flow is None:
-            return found
-        if conn.execute(_FLOW_DUE, {"account": account, "rank": rank, "flow": flow, "now": now}).scalar():
-            found.append(flow)
-        last = flow
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A flow that has messages of a class waiting for an account: whether one is due, when the next one will be, and its own limit."""
+
+    klass: DeliveryClass
+    flow: str
+    due: bool
+    next_at: datetime | None
+    limit: Limit | None
+    over_limit: OverLimit
+
+
+def heads(conn: Connection, account: str, now: datetime) -> list[Head]:
+    """Return what waits for an account, by class and flow; a walk over the index that costs per flow, not per message."""
+    return [
+        Head(
+            _CLASSES[row.rank],
+            row.flow,
+            bool(row.due),
+            None if row.next_at is None else from_ms(row.next_at),
+            None if row.limit_count is None else Limit.of_ms(row.limit_count, row.limit_span_ms),
+            OverLimit(row.over_limit or OverLimit.WAIT),
+        )
+        for row in conn.execute(_HEADS, {"account": account, "now": to_ms(now)})
+    ]
 
 
 def due(conn: Connection, account: str, rank: int, flow: str, now: datetime, limit: int) -> list[Candidate]:
@@ -58,21 +73,6 @@ def due(conn: Connection, account: str, rank: int, flow: str, now: datetime, lim
     return [
         Candidate(row.id, row.flow, row.recipient, row.not_before, alone=bool(row.tries or row.resends)) for row in rows
     ]
-
-
-def next_due_at(conn: Connection, account: str, now: datetime) -> datetime | None:
-    """Return when the next message of an account that is not due at `now` becomes due, None when none is to come."""
-    instants = [
-        instant
-        for klass in DeliveryClass
-        for flow in _flows_pending(conn, account, klass.rank)
-        if (
-            instant := conn.execute(
-                _FLOW_NEXT, {"account": account, "rank": klass.rank, "flow": flow, "now": now}
-            ).scalar()
-        )
-    ]
-    return min(instants, default=None)
 
 
 def backlog(conn: Connection, account: str, now: datetime, cap: int) -> int:
@@ -192,15 +192,39 @@ _PENDING_OF = and_(
     messages.c.rank == bindparam("rank"),
     IS_PENDING,
 )
-_NEXT_FLOW = select(func.min(messages.c.flow)).where(_PENDING_OF, messages.c.flow > bindparam("last"))
 _OF_FLOW = and_(_PENDING_OF, messages.c.flow == bindparam("flow"))
-_FLOW_DUE = select(exists().where(_OF_FLOW, messages.c.not_before <= bindparam("now")))
-_FLOW_NEXT = (
-    select(messages.c.not_before)
-    .where(_OF_FLOW, messages.c.not_before > bindparam("now", type_=Instant))
-    .order_by(messages.c.not_before)
-    .limit(1)
-)
+_CLASSES = {klass.rank: klass for klass in DeliveryClass}
+_HEADS = text("""
+    WITH RECURSIVE walk(rank, flow) AS (
+        SELECT * FROM (
+            SELECT m.rank, m.flow FROM messages m
+            WHERE m.account = :account AND m.state = 'pending' ORDER BY m.rank, m.flow LIMIT 1
+        ) AS beginning
+        UNION ALL
+        SELECT
+            (SELECT m.rank FROM messages m
+             WHERE m.account = :account AND m.state = 'pending' AND (m.rank, m.flow) > (walk.rank, walk.flow)
+             ORDER BY m.rank, m.flow LIMIT 1),
+            (SELECT m.flow FROM messages m
+             WHERE m.account = :account AND m.state = 'pending' AND (m.rank, m.flow) > (walk.rank, walk.flow)
+             ORDER BY m.rank, m.flow LIMIT 1)
+        FROM walk WHERE walk.rank IS NOT NULL
+    )
+    SELECT
+        walk.rank AS rank,
+        walk.flow AS flow,
+        EXISTS (
+            SELECT 1 FROM messages m WHERE m.account = :account AND m.state = 'pending'
+            AND m.rank = walk.rank AND m.flow = walk.flow AND m.not_before <= :now
+        ) AS due,
+        (
+            SELECT m.not_before FROM messages m WHERE m.account = :account AND m.state = 'pending'
+            AND m.rank = walk.rank AND m.flow = walk.flow AND m.not_before > :now ORDER BY m.not_before LIMIT 1
+        ) AS next_at,
+        flows.limit_count, flows.limit_span_ms, flows.over_limit
+    FROM walk LEFT JOIN flows ON flows.id = walk.flow
+    WHERE walk.rank IS NOT NULL
+""")
 _DUE = (
     select(
         messages.c.id,
@@ -230,15 +254,6 @@ _IN_FLIGHT = (
     )
     .values(state=State.IN_FLIGHT.value, request=bindparam("request_"), reason=None)
 )
-
-
-def _flows_pending(conn: Connection, account: str, rank: int) -> list[str]:
-    found: list[str] = []
-    last = ""
-    while flow := conn.execute(_NEXT_FLOW, {"account": account, "rank": rank, "last": last}).scalar():
-        found.append(flow)
-        last = flow
-    return found
 
 
 def _outgoing(row: Any) -> Outgoing:

@@ -6,6 +6,7 @@ and its arguments, because it may be run twice: a group that fails is taken apar
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -25,6 +26,15 @@ class Store(Protocol):
 
         All that is queued commits as one group. Raises what the unit raised (its changes are then undone, its neighbours' are
         not), StoreBusy when too much is queued, StoreBroken when the database fails, StoreClosed after `close`.
+        """
+
+    def submit(
+        self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Queue a unit as `do` does and return at once; units that are submitted one after the other run in that order.
+
+        What is submitted right behind another unit mostly shares its commit. The future must not be cancelled. Raises StoreBusy,
+        StoreClosed.
         """
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

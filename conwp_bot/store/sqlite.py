@@ -100,22 +100,28 @@ class SqliteStore:
         """How many units wait or are being committed."""
         return self._queued
 
-    async def do(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a unit in the next group; returns once it is on the disk. Errors: see `Store.do`."""
+    def submit(
+        self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Queue a unit for the next group. Errors: see `Store.submit`."""
         if self._closing:
             raise StoreClosed("the store is closed")
         if self._queued >= QUEUE:
             raise StoreBusy(f"the store has {self._queued} units waiting")
-        work = _Work(lambda conn: unit(conn, *args, **kwargs), self._loop.create_future())
+        future: asyncio.Future[T] = self._loop.create_future()
         self._queued += 1
-        self._queue.put(work)
+        self._queue.put(_Work(lambda conn: unit(conn, *args, **kwargs), future))
+        return future
+
+    async def do(self, unit: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a unit in the next group; returns once it is on the disk. Errors: see `Store.do`."""
+        future = self.submit(unit, *args, **kwargs)
         try:
             # Shielded: a caller that is cancelled does not undo what may already be committing.
-            result: T = await asyncio.shield(work.future)
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
-            work.future.add_done_callback(_retrieve)
+            future.add_done_callback(_retrieve)
             raise
-        return result
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query on a reader's connection, in its own snapshot."""

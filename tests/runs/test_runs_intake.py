@@ -57,6 +57,9 @@ class Hall:
             raise self.refuse
         return await self.real.do(unit, *args, **kwargs)
 
+    def submit(self, unit: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
+        return asyncio.ensure_future(self.do(unit, *args, **kwargs))
+
     async def read(self, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self.real.read(query, *args, **kwargs)
 
@@ -231,7 +234,7 @@ def test_when_the_store_refuses_everybody_in_the_batch_hears_why(tmp_path: Path,
         hall.refuse = error
         results = await asyncio.gather(*(hall.accept(numbered(number)) for number in range(3)), return_exceptions=True)
         assert results == [error] * 3
-        assert (hall.ended, hall.accounts) == ([], [])
+        assert hall.ended == []  # a look that finds nothing does no harm, so senders may have been told
         hall.refuse = None
         assert (await hall.accept(numbered(1))).first
 

@@ -19,9 +19,8 @@ LIMIT = Limit(1, timedelta(hours=1))
 MOVE = outbox.Move("m", outbox.Cause.ACCEPT)
 
 UNITS: dict[str, Callable[[Connection], object]] = {
-    "flows_with_due": lambda conn: outbox.flows_with_due(conn, "a", 0, NOW),
+    "heads": lambda conn: outbox.heads(conn, "a", NOW),
     "due": lambda conn: outbox.due(conn, "a", 0, "f", NOW, 10),
-    "next_due_at": lambda conn: outbox.next_due_at(conn, "a", NOW),
     "claim": lambda conn: outbox.claim(conn, ["m"], "l", NOW),
     "mark_in_flight": lambda conn: outbox.mark_in_flight(conn, ["m"], "l", "r", NOW),
     "move": lambda conn: outbox.move(conn, [MOVE], NOW),
