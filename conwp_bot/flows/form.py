@@ -316,7 +316,7 @@ class DeliveryForm(Form):
     klass: Annotated[DeliveryClass, choice(DeliveryClass)] = Field(
         alias="class",
         default=DeliveryClass.NORMAL,
-        description="alert goes first and has a reserved share of the budget; campaign takes what is left.",
+        description="alert goes first; campaign takes what is left.",
         examples=["alert"],
     )
     limit: Given[LimitText] = Field(

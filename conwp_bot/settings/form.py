@@ -107,7 +107,7 @@ class AccountForm(Form):
 
 
 class WebForm(Form):
-    """Where the daemon listens: webhooks at /hooks/…, health at /healthz, metrics at /metrics."""
+    """Where the daemon listens: webhooks at /hooks/…, health at /healthz."""
 
     planned = frozenset({"password", "tls", "trusted_proxies"})
 
@@ -158,8 +158,12 @@ class ConfigForm(Form):
         description="API keys by name. Default: one account, `default`.",
         examples=[{"default": {"api_key": "${CONWP_API_KEY}"}}],
     )
-    web: WebForm = Field(WebForm.model_validate({}), description="Where the daemon listens.", examples=[{"listen": "127.0.0.1:8700"}])
-    log: LogForm = Field(LogForm.model_validate({}), description="What the daemon tells of itself.", examples=[{"level": "info"}])
+    web: WebForm = Field(
+        WebForm.model_validate({}), description="Where the daemon listens.", examples=[{"listen": "127.0.0.1:8700"}]
+    )
+    log: LogForm = Field(
+        LogForm.model_validate({}), description="What the daemon tells of itself.", examples=[{"level": "info"}]
+    )
     retention: Annotated[timedelta, duration(least=timedelta(hours=1), most=timedelta(days=3650))] = Field(
         timedelta(days=30),
         description="How long ended runs and final messages are kept. Default: 30d.",

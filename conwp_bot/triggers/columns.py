@@ -73,7 +73,8 @@ def _phone(value: Any, region: str) -> str:
             f"{_shown(text)} is what a spreadsheet made of a number; format the column as text before saving"
         )
     try:
-        return str(parse_recipient(text, region))
+        # With the plus it is read the same everywhere; bare digits could be somebody else's number at home.
+        return f"+{parse_recipient(text, region)}"
     except InvalidRecipient as error:
         raise ValueError(str(error)) from None
 

@@ -79,7 +79,7 @@ def test_a_file_that_was_there_and_one_that_is_dropped_become_events(tmp_path: P
         assert first.data["taken"] == f"files/{first.id}/before.csv"
         assert [path.name for path in (tmp_path / "inbox").iterdir()] == ["other.txt"]
         found = list(TableReader(tmp_path / "data").rows(first, 0))
-        assert found[0].values == {"tel": "905321234567", "ad": "Ayşe"}
+        assert found[0].values == {"tel": "+905321234567", "ad": "Ayşe"}
         assert found[1].reason is not None
 
     asyncio.run(go())

@@ -152,7 +152,7 @@ def test_columns_become_what_they_are_declared_to_be(tmp_path: Path) -> None:
         columns,
     )
     assert found[0].values == {
-        "tel": "905321234567",
+        "tel": "+905321234567",
         "tutar": Decimal("1234.50"),
         "vade": date(2026, 12, 31),
         "vip": True,
@@ -232,7 +232,7 @@ def test_a_number_that_a_spreadsheet_broke_is_explained() -> None:
     read = converters({"tel": PHONE}, "tr_TR", "TR")["tel"]
     with pytest.raises(ValueError, match="format the column as text"):
         read("9,05321E+11")
-    assert read(5321234567) == "905321234567"
+    assert read(5321234567) == "+905321234567"
 
 
 def test_json_lists_objects_and_lines_are_read_exactly(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_json_lists_objects_and_lines_are_read_exactly(tmp_path: Path) -> None:
     }.items():
         found = rows(tmp_path, content, {"tel": PHONE}, name=name)
         assert [reason and reason.split(":")[0] for reason in reasons(found)] == expected, name
-        assert found[0].values == {"tel": "905321234567", "fiyat": Decimal("12.1"), "n": 3}
+        assert found[0].values == {"tel": "+905321234567", "fiyat": Decimal("12.1"), "n": 3}
         assert [row.number for row in found] == [1, 2, 3, 4, 5]
     assert values(rows(tmp_path, ' {"a": 1} \n', name="one.json")) == [{"a": 1}]
     assert values(rows(tmp_path, " [ ] ", name="none.json")) == []
