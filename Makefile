@@ -36,6 +36,7 @@ check: $(VENV)/.dev ## lint, types, the layers, the docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/states.py --check
 
 format: $(VENV)/.dev ## put the code into shape
 	$(BIN)/ruff check --fix .
