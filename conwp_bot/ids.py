@@ -28,8 +28,17 @@ class Ids:
             # The same millisecond (or a clock that went back): a small random step keeps order without being guessable.
             value = self._last + 1 + self._random_bits(16)
         self._last = value
-        letters = []
-        for _ in range(18):
-            letters.append(_ALPHABET[value & 31])
-            value >>= 5
-        return f"{prefix}_{''.join(reversed(letters))}"
+        return _written(prefix, value)
+
+
+def first_id(prefix: str, at: datetime) -> str:
+    """Return what every identifier made at `at` or later sorts behind: all below it are older, whatever else is."""
+    return _written(prefix, int(at.timestamp() * 1000) << _RANDOM_BITS)
+
+
+def _written(prefix: str, value: int) -> str:
+    letters = []
+    for _ in range(18):
+        letters.append(_ALPHABET[value & 31])
+        value >>= 5
+    return f"{prefix}_{''.join(reversed(letters))}"

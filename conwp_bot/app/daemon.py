@@ -150,7 +150,8 @@ async def _first_failure(stop: asyncio.Event, engine: Engine) -> bool:
     if stop.is_set():
         return False
     for task in ended:
-        log.critical("a part of the daemon has ended: %s", task.get_name(), exc_info=task.exception())
+        cause = None if task.cancelled() else task.exception()
+        log.critical("a part of the daemon has ended: %s", task.get_name(), exc_info=cause)
     return True
 
 
@@ -255,7 +256,7 @@ async def start_daemon(
     await control.start()
     stack.push_async_callback(control.stop)
 
-    forgetting = forget_forever(engine.store, clock, lambda: engine.settings.retention, stopping)
+    forgetting = forget_forever(engine.store, clock, lambda: engine.settings.retention, engine.keeper.pending, stopping)
     stack.push_async_callback(_end, asyncio.create_task(forgetting, name="retention"))
     reloading = asyncio.create_task(reloader.run(), name="reloader")
     stack.push_async_callback(ended, reloading)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from conwp_bot.app.systemd import Notifier
@@ -21,17 +21,25 @@ BREATH = timedelta(milliseconds=200)
 
 
 async def forget_forever(
-    store: SqliteStore, clock: Clock, retention: Callable[[], timedelta], stop: asyncio.Event
+    store: SqliteStore,
+    clock: Clock,
+    retention: Callable[[], timedelta],
+    unfinished: Callable[[], Sequence[str]],
+    stop: asyncio.Event,
 ) -> None:
-    """Delete what is older than `retention` and at rest, every hour, in small batches."""
+    """Delete what is older than `retention` and at rest, every hour, in small batches.
+
+    `unfinished` are the events whose files are not archived yet; it is asked in a thread.
+    """
     while not stop.is_set():
         try:
+            keep = await asyncio.to_thread(unfinished)
             while not stop.is_set():
                 now = clock.now()
-                if not await store.do(forget_old, now - retention(), now):
+                if not await store.do(forget_old, now - retention(), now, keep):
                     break
                 await clock.wait(stop, now + BREATH)
-        except ConwpBotError as error:
+        except (ConwpBotError, OSError) as error:
             log.error("old rows cannot be deleted: %s", error)
         await clock.wait(stop, clock.now() + FORGET_EVERY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from conwp_bot.app.engine import patience
 from conwp_bot.errors import ConwpBotError
 from conwp_bot.settings import Settings
 
@@ -19,28 +21,30 @@ STOP_SECONDS = 150
 
 @dataclass(frozen=True, slots=True)
 class ServiceFiles:
-    """What `service install` writes: the unit, and where."""
+    """What `service install` writes: the unit, and where; `folders` must be there before it starts, for systemd to let it write there."""
 
     path: Path
     text: str
     user: bool
+    folders: tuple[Path, ...] = ()
 
 
 def service_files(settings: Settings, *, user: bool, drop_folders: list[Path] | None = None) -> ServiceFiles:
     """Return the unit for this installation and config; `drop_folders` are where file triggers look, so that it may write there."""
     folder = Path.home() / ".config/systemd/user" if user else Path("/etc/systemd/system")
-    return ServiceFiles(folder / UNIT, unit_text(settings, user=user, drop_folders=drop_folders or []), user)
+    text = unit_text(settings, user=user, drop_folders=drop_folders or [])
+    return ServiceFiles(folder / UNIT, text, user, (settings.data, *(drop_folders or [])))
 
 
 def unit_text(settings: Settings, *, user: bool, drop_folders: list[Path]) -> str:
     """Write the unit's text; every path in it is absolute."""
-    command = f"{_quoted(sys.executable)} -m conwp_bot --config {_quoted(str(settings.file))} run"
+    command = f"{_word(_percent(sys.executable))} -m conwp_bot --config {_argument(str(settings.file))} run"
     writable = sorted({str(settings.data), *(str(folder) for folder in drop_folders)})
+    stop = max(STOP_SECONDS, math.ceil(patience(settings)) + 30)
     lines = [
         "# Written by `conwp-bot service install`; an override belongs in a drop-in (`systemctl edit conwp-bot`).",
         "[Unit]",
         "Description=conwp_bot: WhatsApp messages from YAML flows",
-        "Documentation=man:systemd.service(5)",
         "Wants=network-online.target",
         "After=network-online.target",
         "StartLimitIntervalSec=0",
@@ -50,14 +54,14 @@ def unit_text(settings: Settings, *, user: bool, drop_folders: list[Path]) -> st
         "NotifyAccess=main",
         f"ExecStart={command}",
         "ExecReload=/bin/kill -HUP $MAINPID",
-        f"WorkingDirectory={_escaped(str(settings.root))}",
+        f"WorkingDirectory={_percent(str(settings.root))}",
         "# The key: CONWP_API_KEY=… in this file, readable by root alone. Or a credential, see docs/how-to/systemd.md.",
-        f"EnvironmentFile=-{_escaped(str(settings.root / 'conwp-bot.env'))}",
+        f"EnvironmentFile=-{_percent(str(settings.root / 'conwp-bot.env'))}",
         "Restart=always",
         "RestartSec=2",
-        "# Another daemon has the database, or the config has problems: starting again changes nothing.",
-        "RestartPreventExitStatus=1 2 78",
-        f"TimeoutStopSec={STOP_SECONDS}",
+        "# The config has problems, or the command is wrong: starting again changes nothing.",
+        "RestartPreventExitStatus=1 2",
+        f"TimeoutStopSec={stop}",
         "WatchdogSec=60",
         "KillSignal=SIGTERM",
         "LimitCORE=0",
@@ -65,7 +69,8 @@ def unit_text(settings: Settings, *, user: bool, drop_folders: list[Path]) -> st
         *_identity(settings, user=user),
         "",
         *_hardening(user=user),
-        *(f"ReadWritePaths={_escaped(path)}" for path in writable),
+        *([] if user else [f"ProtectHome={_protect_home(settings, drop_folders)}"]),
+        *(f"ReadWritePaths={_path(path)}" for path in writable),
         "",
         "[Install]",
         f"WantedBy={'default.target' if user else 'multi-user.target'}",
@@ -77,6 +82,8 @@ def unit_text(settings: Settings, *, user: bool, drop_folders: list[Path]) -> st
 def install(files: ServiceFiles) -> None:
     """Write the unit, tell systemd, enable and start it; raises ConwpBotError with what systemd said."""
     _need_systemctl()
+    for folder in files.folders:
+        _make_folder(folder)
     try:
         files.path.parent.mkdir(parents=True, exist_ok=True)
         files.path.write_text(files.text, encoding="utf-8")
@@ -86,7 +93,9 @@ def install(files: ServiceFiles) -> None:
             hint="run it with sudo, or with --user for a service of your own",
         ) from error
     systemctl(files.user, "daemon-reload")
-    systemctl(files.user, "enable", "--now", UNIT)
+    systemctl(files.user, "enable", UNIT)
+    # Not `enable --now`: one that runs already would go on without the folders that it may write in now.
+    systemctl(files.user, "restart", UNIT)
 
 
 def uninstall(files: ServiceFiles) -> bool:
@@ -158,7 +167,6 @@ def _hardening(*, user: bool) -> list[str]:
         "CapabilityBoundingSet=",
         "AmbientCapabilities=",
         "ProtectSystem=strict",
-        "ProtectHome=read-only",
         "PrivateTmp=yes",
         "PrivateDevices=yes",
         "PrivateMounts=yes",
@@ -175,11 +183,51 @@ def _hardening(*, user: bool) -> list[str]:
     ]
 
 
-def _quoted(word: str) -> str:
-    """Quote a word of ExecStart: systemd's quotes, and % and $ doubled, which it would replace."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if any(c in escaped for c in " \t'\"\\;") else escaped
+def _protect_home(settings: Settings, drop_folders: list[Path]) -> str:
+    """Hide all homes, unless this installation lies in one."""
+    needed = (Path(sys.executable), Path(sys.prefix), settings.file, settings.flows, settings.data, *drop_folders)
+    homes = (Path("/home"), Path("/root"), Path("/run/user"))
+    ways = [path for each in needed for path in (each, each.resolve())]
+    return "read-only" if any(path.is_relative_to(home) for path in ways for home in homes) else "yes"
 
 
-def _escaped(path: str) -> str:
-    return path.replace("%", "%%").replace(" ", "\\x20") if os.sep in path else path
+def _make_folder(folder: Path) -> None:
+    """Make a folder that is missing, as its neighbour's: root makes it for who the service will be."""
+    if folder.exists():
+        return
+    _make_folder(folder.parent)
+    owner = folder.parent.stat()
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, owner.st_uid, owner.st_gid)
+
+
+# systemd reads each kind of line in its own way (systemd.unit(5), systemd.service(5), and its load-fragment.c).
+
+
+def _percent(text: str) -> str:
+    """Write a line's whole value: blanks and quotes are what they are, only % has a meaning."""
+    return text.replace("%", "%%")
+
+
+def _argument(text: str) -> str:
+    """Write an argument of ExecStart, where $ has a meaning too."""
+    return _word(_percent(text).replace("$", "$$"))
+
+
+def _word(text: str) -> str:
+    """Write a word of ExecStart: quoted, with backslashes as in C."""
+    if not any(c in text for c in " \t'\"\\;"):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _path(text: str) -> str:
+    """Write a word of a list of paths: quoted, but a backslash is one."""
+    if not any(c in text for c in " \t'\""):
+        return _percent(text)
+    quote = "'" if '"' in text else '"'
+    if quote in text:
+        raise ConwpBotError(f"systemd has no spelling for a path with both kinds of quotes: {text}", hint="rename it")
+    return f"{quote}{_percent(text)}{quote}"

@@ -7,6 +7,9 @@ import socket
 from collections.abc import Mapping
 from datetime import timedelta
 
+PATIENCE = 0.5
+"""Seconds to wait for room in systemd's queue (a few messages): a manager that hangs must not hang us."""
+
 
 class Notifier:
     """Sends datagrams to systemd's socket; without one (not started by systemd) it does nothing."""
@@ -29,19 +32,20 @@ class Notifier:
 
     def alive(self) -> None:
         """The loop turns and the store answers."""
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", patience=0.0)
 
     def status(self, status: str) -> None:
         """One line for `systemctl status`."""
         self._send(f"STATUS={status}")
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str, patience: float = PATIENCE) -> None:
         if not self._address:
             return
         # A leading @ means Linux's abstract namespace.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         message = "\n".join(line.replace("\n", " ") for line in lines)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(patience)
             try:
                 sender.sendto(message.encode(), address)
             except OSError:  # systemd will judge by what it hears; we go on
