@@ -15,6 +15,9 @@ from conwp_bot.model.message import Outgoing
 from conwp_bot.store import ledger, outbox
 
 BACKLOG_CAP = 100_000
+TOLD_ONLY = frozenset({"budget", "no key"})
+"""Waits that are written for people; a round sees for itself whether they still hold."""
+
 DROPS = 500
 
 
@@ -59,7 +62,7 @@ def dispatch_round(conn: Connection, order: RoundOrder) -> RoundResult:
     """Claim what may go now; write the reasons of what may not."""
     stored = {(w.scope, w.name): w for w in outbox.all_waits(conn)}
     parked = stored.get(("account", order.account))
-    if parked is not None and parked.until > order.now and parked.because != "budget":
+    if parked is not None and parked.until > order.now and parked.because not in TOLD_ONLY:
         return RoundResult((), parked.until, Wait(parked.until, parked.because), order.after)
     heads = outbox.heads(conn, order.account, order.now)
     queues, limits = _queues(conn, order, heads, stored)
