@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date, time
-from decimal import Decimal
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from babel.numbers import format_currency, get_currency_precision
+from hypothesis import given
+from hypothesis import strategies as st
 from render_kit import ENGLISH, TURKISH, text, value
 
 from conwp_bot.errors import RenderFailed
-from conwp_bot.flows.render import RenderContext, parse_number
+from conwp_bot.flows.render import RenderContext, compile_text, make_scope, parse_number
 from conwp_bot.flows.render.turkish import tr_sort_key
 
 
@@ -234,3 +238,19 @@ def test_the_turkish_alphabet_sorts() -> None:
 def test_times_and_dates_of_the_scope_are_formatted() -> None:
     values: dict[str, Any] = {"t": time(8, 5), "d": date(2026, 1, 2)}
     assert text("{{ t | time }} {{ d | datetime('d MMM HH:mm') }}", **values) == "08:05 2 Oca 00:00"
+
+
+@given(
+    st.decimals(-(10**12), 10**12, places=3),
+    st.sampled_from(["tr_TR", "en_US", "en_GB", "de_DE", "de_CH", "fr_FR", "ar_EG", "ja_JP", "nl_NL"]),
+    st.sampled_from(["TRY", "EUR", "USD", "JPY", "KWD", "CHF"]),
+)
+def test_money_is_written_as_babel_writes_it(amount: Decimal, locale: str, currency: str) -> None:
+    places = get_currency_precision(currency)
+    rounded = amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+    text = compile_text("{{ x | money(c) }}", field="text").render(
+        make_scope(
+            {"x": amount, "c": currency}, RenderContext(locale, ZoneInfo("UTC"), datetime(2026, 1, 1, tzinfo=UTC))
+        )
+    )
+    assert text == format_currency(rounded, currency, locale=locale)

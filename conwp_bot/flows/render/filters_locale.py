@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import copy
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
@@ -137,13 +138,30 @@ def check_currency(code: Any) -> None:
 def money(context: Rendering, value: Any, /, currency: Any) -> str:
     """Write an amount in a currency, rounded half up to its smallest coin: `1234.5 | money("TRY")` is `₺1.234,50` in Turkish."""
     context.charge(_COST)
-    from babel import numbers
-
     check_currency(currency)
     locale = context.settings.locale
-    amount = to_decimal(value, locale, "money")
-    amount = _half_up(amount, numbers.get_currency_precision(currency))
-    return numbers.format_currency(amount, currency, locale=find_locale(locale))
+    pattern, places = _money_pattern(locale, currency)
+    amount = _half_up(to_decimal(value, locale, "money"), places)
+    return str(pattern.apply(amount, find_locale(locale)))
+
+
+@lru_cache(maxsize=256)
+def _money_pattern(locale: str, currency: str) -> tuple[Any, int]:
+    """Return a locale's pattern with the currency's sign in it, and the digits of its smallest coin.
+
+    Babel's own `format_currency` looks up the currency's name and plural at each call and then does not use them: a fifth of the
+    time that a file of invoices took.
+    """
+    from babel import numbers
+
+    found = find_locale(locale)
+    places = numbers.get_currency_precision(currency)
+    sign = numbers.get_currency_symbol(currency, found)
+    pattern = copy(found.currency_formats["standard"])
+    pattern.prefix = tuple(part.replace("¤", sign) for part in pattern.prefix)
+    pattern.suffix = tuple(part.replace("¤", sign) for part in pattern.suffix)
+    pattern.frac_prec = (places, places)
+    return pattern, places
 
 
 def number(context: Rendering, value: Any, /, decimals: Any = None) -> str:
