@@ -72,6 +72,7 @@ class Lane:
         self._more = False
         self._next_start: datetime | None = None
         self._no_key_said: datetime | None = None
+        self._blocked_until: datetime | None = None
         self._stopping = False
 
     def wake(self) -> None:
@@ -91,6 +92,7 @@ class Lane:
         """Use other settings from the next round on."""
         self._account = account
         self._no_key_said = None
+        self._blocked_until = None
         self.wake()
 
     async def run(self) -> None:
@@ -140,6 +142,8 @@ class Lane:
                 return now + NO_KEY  # a key that comes wakes it at once
             if self._next_start is not None and self._next_start > now:
                 return self._next_start
+            if self._blocked_until is not None and self._blocked_until > now:
+                return self._blocked_until
             if not self._may_claim(now):
                 return None
             self._round = self._submit_round()
@@ -151,6 +155,8 @@ class Lane:
             self._round = None
         self._served = result.served
         self._more = result.more
+        # Until then nothing goes out, however much comes in: a file's every chunk need not ask again.
+        self._blocked_until = result.wait.until if result.wait is not None else None
         for claimed in result.claimed:
             self._promise(claimed)
         self._start_ready()
@@ -163,8 +169,11 @@ class Lane:
 
     def _may_claim(self, now: datetime) -> bool:
         """Say whether a round makes sense: there is a key, room, and no pause of the pace."""
-        paused = self._next_start is not None and self._next_start > now
-        return not self._stopping and self._account.api_key is not None and not paused and self._room() > 0
+        if self._stopping or self._account.api_key is None:
+            return False
+        if any(until is not None and until > now for until in (self._next_start, self._blocked_until)):
+            return False
+        return self._room() > 0
 
     def _submit_round(self) -> asyncio.Future[RoundResult]:
         account = self._account
