@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conwp_bot import __version__
-from conwp_bot.app.control import control_app, socket_path
+from conwp_bot.app.control import socket_path
+from conwp_bot.app.control_app import control_app
 from conwp_bot.app.engine import Engine, ended, open_engine, start_engine
 from conwp_bot.app.housekeeping import forget_forever, watchdog_forever
 from conwp_bot.app.lock import data_lock

@@ -1,73 +1,25 @@
-"""What a person can ask of the engine: fire a flow, send a message, look at flows, phones and accounts.
-
-The daemon answers these over its control socket (`control.py`); a command without a daemon takes the lock and asks its own engine.
-"""
+"""The operations on an engine of this process: the daemon's own, and those of a command that works without one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from conwp_bot import __version__
 from conwp_bot.api.outcome import Got
-from conwp_bot.app.engine import Engine, open_engine, start_engine
-from conwp_bot.app.lock import data_lock
-from conwp_bot.app.manual import DryRun, direct_flow, dry_run, find_flow, manual_event
-from conwp_bot.app.place import Place, place_in_use
-from conwp_bot.clock import SystemClock
+from conwp_bot.app.answers import Fired, FlowStatus
+from conwp_bot.app.engine import Engine
+from conwp_bot.app.manual import direct_flow, find_flow, manual_event
 from conwp_bot.errors import ConwpBotError
 from conwp_bot.flows.flow import CronTrigger, FileTrigger, FlowSet, Trigger, WebhookTrigger
 from conwp_bot.model.outcome import outcome_name
 from conwp_bot.model.problem import Problem
-from conwp_bot.settings import Settings
 from conwp_bot.store.records import load_run
 from conwp_bot.triggers.schedule import next_slot
-
-__all__ = ["DryRun", "EngineOperations", "Fired", "FlowStatus", "Operations", "dry_run", "operations"]
-
-FlowStatus = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """What came of firing a flow by hand: its event and run, as stored."""
-
-    event: str
-    run: str
-    state: str
-    reason: str | None
-
-
-class Operations(Protocol):
-    """The same for a running daemon and for this process alone; every error is a ConwpBotError."""
-
-    daemon: bool
-
-    async def flows(self) -> list[FlowStatus]:
-        """Return each flow's id, state (live, broken, off), file, description, hash, triggers and problems."""
-
-    async def fire(self, flow: str, *, payload: Any = None, file: Path | None = None) -> Fired:
-        """Fire a flow with a payload, or with a file as if it had been dropped (it is copied, not taken)."""
-
-    async def send(self, to: list[str], text: str, *, kind: str, media: str | None, account: str) -> Fired:
-        """Send one text to these numbers, as a run of no flow."""
-
-    async def devices(self, account: str) -> list[dict[str, Any]]:
-        """Ask ConWP which phones stand behind an account; a request of its budget."""
-
-    async def status(self, account: str) -> dict[str, Any]:
-        """Ask ConWP for its own books on an account; a request of its budget."""
-
-    async def reload(self) -> list[dict[str, Any]]:
-        """Look at config and flows again; returns the problems."""
-
-    async def info(self) -> dict[str, Any]:
-        """Return pid, version, since when, and where it listens."""
 
 
 class EngineOperations:
@@ -182,25 +134,6 @@ def describe_flows(
             }
         )
     return described
-
-
-@asynccontextmanager
-async def operations(settings: Settings) -> AsyncIterator[Operations]:
-    """Ask the daemon if one runs for this config; else take its lock and do it here, dispatching until the block ends."""
-    from conwp_bot.app.control import connect
-
-    place: Place = place_in_use(settings)
-    remote = await connect(place.settings.data)
-    if remote is not None:
-        async with remote:
-            yield remote
-        return
-    async with AsyncExitStack() as stack:
-        stack.enter_context(data_lock(place.settings.data))
-        engine = await open_engine(stack, place.settings, SystemClock())
-        await engine.flowbook.reload()
-        await start_engine(stack, engine)
-        yield EngineOperations(engine, daemon=False)
 
 
 def _owner(file: str, identities: Sequence[str]) -> str:

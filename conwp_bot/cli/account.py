@@ -76,7 +76,7 @@ def _shown(value: Any) -> str:
 
 
 async def _ask(invocation: Invocation, what: str, account: str) -> Any:
-    from conwp_bot.app.operations import operations
+    from conwp_bot.app.asking import operations
 
     quiet_logs()
     async with operations(invocation.settings()) as asked:

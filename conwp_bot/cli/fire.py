@@ -23,7 +23,8 @@ from conwp_bot.model.run import RunState
 from conwp_bot.telemetry import escape_controls
 
 if TYPE_CHECKING:
-    from conwp_bot.app.operations import DryRun, FlowStatus
+    from conwp_bot.app.answers import FlowStatus
+    from conwp_bot.app.manual import DryRun
     from conwp_bot.settings import Settings
 
 _wait = click.option("--wait/--no-wait", default=True, help="Wait until the messages went to ConWP. Default: wait.")
@@ -124,7 +125,7 @@ def send(
 async def _fire(
     settings: Settings, name: str, data: Path | None, payload: str | None, as_json: bool, seconds: float
 ) -> int:
-    from conwp_bot.app.operations import operations
+    from conwp_bot.app.asking import operations
     from conwp_bot.app.place import place_in_use
 
     quiet_logs()
@@ -147,7 +148,7 @@ async def _send(
     as_json: bool,
     seconds: float,
 ) -> int:
-    from conwp_bot.app.operations import operations
+    from conwp_bot.app.asking import operations
     from conwp_bot.app.place import place_in_use
 
     quiet_logs()
@@ -159,7 +160,7 @@ async def _send(
 
 
 async def _dry_run(settings: Settings, name: str, data: Path | None, payload: str | None, as_json: bool) -> int:
-    from conwp_bot.app.operations import dry_run
+    from conwp_bot.app.manual import dry_run
     from conwp_bot.cli.flows import local_statuses
     from conwp_bot.clock import SystemClock
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from conwp_bot.app.operations import Fired
+    from conwp_bot.app.answers import Fired
     from conwp_bot.store.reports import MessageReport, RunReport
 
 UNSETTLED = frozenset({"pending", "claimed", "in_flight"})

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from app_kit import BROKEN, CONFIG, Site, hook, in_state, make_site, running, states, texts, until
 
+from conwp_bot.app.asking import operations
 from conwp_bot.app.control import SOCKET_NAME, RemoteOperations, connect
 from conwp_bot.app.engine import DATABASE
 from conwp_bot.app.lock import data_lock, is_held
-from conwp_bot.app.operations import describe_flows, operations
+from conwp_bot.app.operations import describe_flows
 from conwp_bot.app.place import place_in_use
 from conwp_bot.errors import AlreadyRunning, ConwpBotError
 from conwp_bot.flows.flow import FlowSet
