@@ -122,29 +122,28 @@ def test_the_watchdog_hears_of_us_in_half_its_time_also_while_a_stop_waits(tmp_p
     asyncio.run(main())
 
 
-def test_the_watchdog_is_silent_when_the_store_does_not_answer(tmp_path: Path) -> None:
+def test_the_watchdog_is_silent_when_the_store_does_not_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     site = make_site(tmp_path)
     address = str(tmp_path / "notify")
+    release = threading.Event()
+
+    def missed() -> int:
+        return caplog.text.count("the database does not answer")
 
     async def main() -> None:
         with manager(address) as systemd:
             async with running(site, environ={"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "200000"}) as daemon:
                 await until(lambda: systemd.said("WATCHDOG=1"))
-                release = asyncio.Event()
-                stuck = asyncio.Event()
-                loop = asyncio.get_running_loop()
-
-                def hold(_conn: object) -> None:
-                    loop.call_soon_threadsafe(stuck.set)
-                    asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
-
-                holding = asyncio.create_task(daemon.engine.store.do(hold))
-                await stuck.wait()
-                await asyncio.sleep(0.15)  # what was under way may still be told
-                before = len(systemd.said("WATCHDOG=1"))
-                await asyncio.sleep(0.4)  # twice what systemd allows
-                assert len(systemd.said("WATCHDOG=1")) == before
-                release.set()
+                holding = asyncio.create_task(daemon.engine.store.do(lambda _conn: release.wait()))
+                try:
+                    await until(lambda: missed() >= 2)
+                    before = len(systemd.said("WATCHDOG=1"))
+                    await until(lambda: missed() >= 5)
+                    assert len(systemd.said("WATCHDOG=1")) == before
+                finally:
+                    release.set()
                 await holding
                 await until(lambda: len(systemd.said("WATCHDOG=1")) > before)
 
