@@ -136,6 +136,7 @@ class Lane:
     async def run_once(self) -> datetime | None:
         """One round: claim what may go and start what has a slot; returns when the next round is worth starting."""
         now = self._clock.now()
+        self._start_ready()  # a slot may have come free with nobody to fill it
         if self._round is None:
             if self._account.api_key is None:
                 await self._say_no_key(now)
@@ -275,6 +276,7 @@ class Lane:
             assert task is not None
             self._requests.discard(task)
             answered()
+            self._start_ready()  # also when it is the recording of an answer that made room
             if self._look:
                 self._hint.set()
 
