@@ -326,7 +326,7 @@ def reserve_unit(
     ledger.reserve(conn, reservation)
     if claimed:
         ids = [message.id for message in claimed.messages]
-        if outbox.mark_in_flight(conn, ids, lease, reservation.id, now) != len(ids):
+        if outbox.mark_in_flight(conn, ids, lease, reservation.id, reservation.latest_end, now) != len(ids):
             raise _LeaseLost
     return None
 

@@ -91,12 +91,16 @@ def claim(conn: Connection, ids: Sequence[str], lease: str, until: datetime) -> 
     return [won[identity] for identity in ids if identity in won]
 
 
-def mark_in_flight(conn: Connection, ids: Sequence[str], lease: str, request: str, now: datetime) -> int:
+def mark_in_flight(
+    conn: Connection, ids: Sequence[str], lease: str, request: str, until: datetime, now: datetime
+) -> int:
     """Mark claimed messages as in flight for a request, if their lease still is `lease` and they are not expired.
 
-    Returns how many; the caller raises (and so undoes everything) when it is not all.
+    From now on the lease is the request's, `until` its latest end, however long the claim waited for its turn. Returns how many; the
+    caller raises (and so undoes everything) when it is not all.
     """
-    result = conn.execute(_IN_FLIGHT, {"ids": list(ids), "lease_": lease, "request_": request, "now": now})
+    values = {"ids": list(ids), "lease_": lease, "request_": request, "until": until, "now": now}
+    result = conn.execute(_IN_FLIGHT, values)
     return result.rowcount
 
 
@@ -252,7 +256,12 @@ _IN_FLIGHT = (
         messages.c.lease == bindparam("lease_"),
         messages.c.expires_at > bindparam("now"),
     )
-    .values(state=State.IN_FLIGHT.value, request=bindparam("request_"), reason=None)
+    .values(
+        state=State.IN_FLIGHT.value,
+        request=bindparam("request_"),
+        lease_until=bindparam("until", type_=Instant),
+        reason=None,
+    )
 )
 
 
