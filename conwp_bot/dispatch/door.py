@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -36,6 +36,8 @@ GRACE = timedelta(seconds=120)
 """How long after our deadline the provider may still be working on a request that we gave up."""
 
 RECORD_AGAIN = timedelta(seconds=1)
+LATE = {Cause.ACCEPT: Cause.SETTLE_SENT, Cause.NOT_SENT: Cause.SETTLE_NOT_SENT}
+"""What an answer is to a message that was called unknown before it came (the machine slept): evidence."""
 MONITOR = "monitor"
 """The class that `devices` and `status` requests are booked under."""
 
@@ -344,7 +346,13 @@ def record_unit(
 ) -> None:
     """Write the end of a request, its messages' moves, and the account's wait; one transaction."""
     ledger.finish(conn, request, ended, outcome, detail)
-    outbox.move(conn, moves, now)
+    for change in moves:
+        # Only what this request did: by now its message may be on its way a second time.
+        if outbox.move(conn, [change], now, request=request):
+            continue
+        late = LATE.get(change.cause)
+        if late is not None:
+            outbox.move(conn, [replace(change, cause=late)], now, request=request)
     if waits is not None:
         outbox.set_wait(conn, "account", account, waits.until, waits.because, waits.detail, now)
 

@@ -104,9 +104,14 @@ def mark_in_flight(
     return result.rowcount
 
 
-def move(conn: Connection, moves: Sequence[Move], now: datetime, *, lease: str | None = None) -> int:
-    """Carry out changes of state; returns how many rows won. With `lease`, only rows under that lease are moved."""
-    return sum(_move(conn, change, now, lease) for change in moves)
+def move(
+    conn: Connection, moves: Sequence[Move], now: datetime, *, lease: str | None = None, request: str | None = None
+) -> int:
+    """Carry out changes of state; returns how many rows won.
+
+    With `lease`, only rows under that lease are moved; with `request`, only those whose last request it was.
+    """
+    return sum(_move(conn, change, now, lease, request) for change in moves)
 
 
 def expire(conn: Connection, now: datetime, limit: int = 500) -> list[str]:
@@ -284,7 +289,7 @@ def _outgoing(row: Any) -> Outgoing:
     )
 
 
-def _move(conn: Connection, change: Move, now: datetime, lease: str | None) -> int:
+def _move(conn: Connection, change: Move, now: datetime, lease: str | None, request: str | None) -> int:
     values: dict[str, Any] = {
         "id_": change.message,
         "reason_": change.reason,
@@ -297,19 +302,24 @@ def _move(conn: Connection, change: Move, now: datetime, lease: str | None) -> i
     }
     if lease is not None:
         values["lease_"] = lease
+    if request is not None:
+        values["request_"] = request
     for source in sources(change.cause):
-        if conn.execute(_move_statement(source, change.cause, lease is not None), values).rowcount:
+        statement = _move_statement(source, change.cause, lease is not None, request is not None)
+        if conn.execute(statement, values).rowcount:
             return 1
     return 0
 
 
 @cache
-def _move_statement(source: State, cause: Cause, leased: bool) -> Update:
+def _move_statement(source: State, cause: Cause, leased: bool, asked: bool) -> Update:
     """Return the update for one arrow of the table; built once, because building costs more than running."""
     target = next_state(source, cause)
     statement = update(messages).where(messages.c.id == bindparam("id_"), messages.c.state == source.value)
     if leased:
         statement = statement.where(messages.c.lease == bindparam("lease_"))
+    if asked:
+        statement = statement.where(messages.c.request == bindparam("request_"))
     values: dict[str, Any] = {
         "state": target.value,
         "reason": bindparam("reason_"),
