@@ -148,7 +148,6 @@ class Lane:
             if not self._may_claim(now):
                 return None
             self._round = self._submit_round()
-        self._look = False
         try:
             # Shielded: its claims are ours, whoever gives up waiting.
             result = await asyncio.shield(self._round)
