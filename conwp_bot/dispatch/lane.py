@@ -276,6 +276,10 @@ class Lane:
             self._requests.discard(task)
             answered()
             self._start_ready()  # also when it is the recording of an answer that made room
+            if self._blocked_until is not None:
+                # The wait was reckoned while this one was open, which counts as long as it may take.
+                self._blocked_until = None
+                self._look = True
             if self._look:
                 self._hint.set()
 
