@@ -231,7 +231,7 @@ class Door:
             )
             for message in claimed.messages
         ]
-        await self._durably(outbox.move, moves, self._clock.now(), lease=claimed.messages[0].lease)
+        await self._durably(release_unit, moves, self._clock.now(), claimed.messages[0].lease)
 
     async def _give_back(self, claimed: Claimed, outcome: Outcome) -> None:
         now = self._clock.now()
@@ -331,6 +331,12 @@ def reserve_unit(
         if outbox.mark_in_flight(conn, ids, lease, reservation.id, reservation.latest_end, now) != len(ids):
             raise _LeaseLost
     return None
+
+
+def release_unit(conn: Connection, moves: list[outbox.Move], now: datetime, lease: str) -> None:
+    """Give claims back; one that may have been refused because its time is over ends here, or it would be claimed again at once."""
+    outbox.move(conn, moves, now, lease=lease)
+    outbox.expire(conn, now)
 
 
 def record_unit(
