@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from conwp_bot.model.delivery import DeliveryPolicy
-from conwp_bot.store.schema import flow_versions, flows
+from conwp_bot.store.schema import flow_versions, flows, waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,10 @@ def put_flows(conn: Connection, live: Sequence[LiveFlow], now: datetime) -> None
         return
     for start in range(0, len(changed), 500):
         part = changed[start : start + 500]
-        conn.execute(delete(flows).where(flows.c.id.in_([flow.id for flow in part])))
+        ids = [flow.id for flow in part]
+        conn.execute(delete(flows).where(flows.c.id.in_(ids)))
+        # How long a flow waits for its limit was reckoned with the limit that it had.
+        conn.execute(delete(waits).where(waits.c.scope == "flow", waits.c.name.in_(ids)))
         conn.execute(insert(flows), [_flow_row(flow, now) for flow in part])
         hashes = [flow.hash for flow in part]
         stored = set(conn.execute(select(flow_versions.c.hash).where(flow_versions.c.hash.in_(hashes))).scalars())
