@@ -139,7 +139,7 @@ class Door:
         except NotAdmitted as refusal:
             await self._release(claimed, refusal)
             return None
-        waits = self._learn(account.settings.name, outcome)
+        waits = self._learn(account.settings, outcome)
         on_answered()
         if not begun:
             # Nobody was reached: the claim is given back, with the backoff of a fault of the road.
@@ -246,14 +246,23 @@ class Door:
         log.warning("not sent, will be tried again: %s", outcome.detail, extra={"account": claimed.messages[0].account})
         await self._durably(outbox.move, moves, now, lease=claimed.messages[0].lease)
 
-    def _learn(self, name: str, outcome: Outcome) -> AccountWait | None:
+    def _learn(self, asked: AccountSettings, outcome: Outcome) -> AccountWait | None:
         """Remember at once what an outcome says of the account; what is claimed already must not go on knocking."""
-        waits = account_wait(outcome, now=self._clock.now(), frozen_before=self._frozen.get(name, 0))
+        name, now = asked.name, self._clock.now()
+        account = self._accounts.get(name)
+        if account is None or (account.settings.api_key, account.settings.base_url) != (asked.api_key, asked.base_url):
+            return None  # what the old key was answered says nothing of the new one
+        frozen, alone = self._frozen.get(name, 0), self._left_alone.get(name)
+        # It began beside the one that was refused first: no second refusal, and no sign that the trouble is over.
+        beside = alone is not None and alone.until > now
+        waits = account_wait(outcome, now=now, frozen_before=max(0, frozen - beside))
         if waits is None:
-            if not (isinstance(outcome, Failed) and not outcome.began):
+            if not beside and not (isinstance(outcome, Failed) and not outcome.began):
                 self.forget_trouble(name)
             return None
-        self._frozen[name] = self._frozen.get(name, 0) + 1
+        if beside and alone is not None and waits.until <= alone.until:
+            return None
+        self._frozen[name] = frozen + (not beside)
         self._left_alone[name] = Wait(waits.until, waits.because)
         log.warning(
             "account is left alone until %s: %s", waits.until.isoformat(), waits.detail, extra={"account": name}
