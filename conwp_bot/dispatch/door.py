@@ -215,7 +215,8 @@ class Door:
         answer = await call(account.client, begin)
         if begun:
             outcome, detail = ("accepted", "") if isinstance(answer, Got) else (outcome_name(answer), answer.detail)
-            await self._store.do(ledger.finish, request, self._clock.now(), outcome, detail)
+            ended = self._clock.now() + (GRACE if outcome == "unknown" else timedelta(0))
+            await self._store.do(ledger.finish, request, ended, outcome, detail)
         return answer
 
     # ---- afterwards
