@@ -64,10 +64,11 @@ class Dispatcher:
         self._door.stopping = True
         for lane in self._lanes.values():
             lane.halt()
-        await asyncio.gather(*self._tasks.values())
+        # One that failed is told by who watches it; the others' requests are still waited for.
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         ended = await asyncio.gather(*(lane.finish(patience) for lane in self._lanes.values()))
         if self._reclaimer is not None:
-            await self._reclaimer
+            await asyncio.gather(self._reclaimer, return_exceptions=True)
         return all(ended)
 
     @property

@@ -20,7 +20,7 @@ from conwp_bot.clock import Clock
 from conwp_bot.dispatch.limit import admit, usable
 from conwp_bot.dispatch.retry import AccountWait, Verdict, account_wait, verdicts
 from conwp_bot.dispatch.round import Claimed
-from conwp_bot.errors import ConwpBotError, StoreBroken
+from conwp_bot.errors import ConwpBotError, StoreBroken, StoreBusy
 from conwp_bot.ids import Ids
 from conwp_bot.model.account import AccountStatus, Device
 from conwp_bot.model.budget import Admit, Limit, Wait
@@ -138,6 +138,10 @@ class Door:
                 outcome = await account.client.send_bulk(messages, before_first_byte=begin)
         except NotAdmitted as refusal:
             await self._release(claimed, refusal)
+            return None
+        except (StoreBroken, StoreBusy) as error:
+            # Refused by the store before the first byte: not for the lease to bring back, minutes later.
+            await self._release(claimed, NotAdmitted(str(error)))
             return None
         waits = self._learn(account.settings, outcome)
         on_answered()
@@ -308,7 +312,7 @@ class Door:
             try:
                 await self._store.do(unit, *args, **kwargs)
                 return
-            except StoreBroken as error:
+            except (StoreBroken, StoreBusy) as error:
                 log.error("what came of a request cannot be recorded, trying again: %s", error)
                 await self._clock.wait(asyncio.Event(), self._clock.now() + RECORD_AGAIN)
 
