@@ -221,6 +221,9 @@ class FileSource:
             return
         except OSError as error:
             self._refuse(found, error.strerror or str(error))
+            path = self._data / FILES / event / found.name
+            if path.exists():  # moved, and then something failed: it is ours
+                self._orphans[event] = Taken(event, origin, path)
             return
         await self._store(drop, Taken(event, origin, path))
 
@@ -240,12 +243,13 @@ class FileSource:
         )
 
     async def _store(self, drop: _Drop, taken: Taken) -> None:
-        """Store a taken file's event, however long it takes; what cannot be stored stays in the data folder for the next start."""
+        """Store a taken file's event; what cannot be stored stays in the data folder, for the next look or the next start."""
         flow, trigger, origin, now = drop.flow, drop.trigger, taken.origin, self._clock.now()
         try:
             data = await asyncio.to_thread(file_event_data, flow, trigger, taken.event, origin, taken.path, now)
         except OSError as error:
             self._complain(taken.path, f"it cannot be read: {error.strerror}")
+            self._orphans[taken.event] = taken
             return
         event = Event(taken.event, flow.id, trigger.id, EventKind.FILE, now, origin.key, data)
         receipts: list[EventReceipt] = []
@@ -255,6 +259,7 @@ class FileSource:
 
         what = f"the file {origin.path} of flow {flow.id} is taken, but not stored"
         if not await insist(what, accept, clock=self._clock, stop=self._stop, faults=_FAULTS):
+            self._orphans[taken.event] = taken  # every look tries again
             return
         if receipts[0].event != taken.event:
             # The original of a copy that was taken before a crash: its event stands, and has the copy.
