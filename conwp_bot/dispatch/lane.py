@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from conwp_bot.dispatch.limit import usable
 from conwp_bot.dispatch.plan import BulkMode
 from conwp_bot.dispatch.round import Claimed, RoundOrder, RoundResult, dispatch_round
 from conwp_bot.errors import StoreBroken, StoreBusy, StoreClosed
+from conwp_bot.model.delivery import DeliveryClass
 from conwp_bot.model.outcome import Accepted
 from conwp_bot.settings import AccountSettings
 from conwp_bot.store import ledger, outbox
@@ -68,7 +69,7 @@ class Lane:
         self._request_seconds = AHEAD.total_seconds()
         self._promised: Counter[str] = Counter()
         self._promised_requests = 0
-        self._served: str | None = None
+        self._served: Mapping[DeliveryClass, str] = {}
         self._more = False
         self._next_start: datetime | None = None
         self._no_key_said: datetime | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -54,15 +54,15 @@ class Plan:
     batches: tuple[tuple[str, ...], ...] = ()
     drops: tuple[tuple[str, str], ...] = ()
     flow_waits: tuple[tuple[str, Wait], ...] = ()
-    served: str | None = None
+    served: Mapping[DeliveryClass, str] = field(default_factory=dict)
     more: bool = field(default=False)
 
 
-def plan_dispatch(queues: Sequence[FlowQueue], room: Room, *, after: str | None) -> Plan:
+def plan_dispatch(queues: Sequence[FlowQueue], room: Room, *, after: Mapping[DeliveryClass, str]) -> Plan:
     """Fill the room: classes in order of their rank, and within a class one message per flow in turn.
 
-    The turn begins behind `after`, the flow served last, so that no flow is starved by its neighbours' names; `served` is
-    handed back for the next round. `more` says that due messages were left for want of room.
+    The turn of each class begins behind `after`, its flow that was served last, so that no flow is starved by its neighbours' names or
+    by alerts between; `served` is handed back for the next round. `more` says that due messages were left for want of room.
     """
     waits: list[tuple[str, Wait]] = []
     drops: list[tuple[str, str]] = []
@@ -82,25 +82,22 @@ def plan_dispatch(queues: Sequence[FlowQueue], room: Room, *, after: str | None)
     requests = max(0, min(room.requests, room.budget))
     size = _bulk_size(room)
     batches: list[tuple[str, ...]] = []
-    served = after
+    served = dict(after)
     for klass in sorted(turns, key=lambda klass: klass.rank):
         ring = turns[klass]
         # An alert goes alone: a single answer is exact, and it waits for nobody.
         together = 1 if klass is DeliveryClass.ALERT else size
         while ring and len(batches) < requests:
             batch, last = _next_batch(ring, together, allowances)
-            if batch:
+            if batch and last is not None:
                 batches.append(batch)
-                served = last
+                served[klass] = last
     return Plan(tuple(batches), tuple(drops), tuple(waits), served, more=any(turns.values()))
 
 
-def _in_turn(queues: Sequence[FlowQueue], after: str | None) -> list[FlowQueue]:
-    """Order queues by flow, beginning with the first behind `after`."""
-    ordered = sorted(queues, key=lambda queue: queue.flow)
-    if after is None:
-        return ordered
-    return [q for q in ordered if q.flow > after] + [q for q in ordered if q.flow <= after]
+def _in_turn(queues: Sequence[FlowQueue], after: Mapping[DeliveryClass, str]) -> list[FlowQueue]:
+    """Order queues by flow, each class beginning with the first behind its `after`."""
+    return sorted(queues, key=lambda queue: (queue.flow <= after.get(queue.klass, ""), queue.flow))
 
 
 def _bulk_size(room: Room) -> int:

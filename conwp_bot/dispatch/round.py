@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from sqlalchemy.engine import Connection
 from conwp_bot.dispatch.limit import admit
 from conwp_bot.dispatch.plan import BulkMode, FlowQueue, Plan, Room, plan_dispatch
 from conwp_bot.model.budget import Limit, Wait
-from conwp_bot.model.delivery import Cause, OverLimit
+from conwp_bot.model.delivery import Cause, DeliveryClass, OverLimit
 from conwp_bot.model.message import Outgoing
 from conwp_bot.store import ledger, outbox
 
@@ -34,7 +35,7 @@ class RoundOrder:
     free: int
     bulk: BulkMode
     bulk_max: int
-    after: str | None
+    after: Mapping[DeliveryClass, str]
     now: datetime
 
 
@@ -53,7 +54,7 @@ class RoundResult:
     claimed: tuple[Claimed, ...]
     wake_at: datetime | None
     wait: Wait | None
-    served: str | None
+    served: Mapping[DeliveryClass, str]
     more: bool = False
     dropped: int = 0
 

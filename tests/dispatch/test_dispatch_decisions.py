@@ -1,6 +1,7 @@
 """The pure decisions of dispatch: limit, plan, retry."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -75,16 +76,27 @@ def test_classes_are_served_by_rank_and_flows_in_turn() -> None:
     plan = plan_dispatch(
         [queue("z", 2, DeliveryClass.ALERT), queue("a", 3), queue("b", 1), queue("c", 9, DeliveryClass.CAMPAIGN)],
         Room(7, 100, 0),
-        after=None,
+        after={},
     )
     assert [batch[0] for batch in plan.batches] == ["z-000", "z-001", "a-000", "b-000", "a-001", "a-002", "c-000"]
     assert plan.more
 
 
 def test_the_turn_goes_on_behind_the_flow_served_last() -> None:
-    plan = plan_dispatch([queue("a", 5), queue("b", 5), queue("c", 5)], Room(2, 9, 0), after="a")
+    plan = plan_dispatch([queue("a", 5), queue("b", 5), queue("c", 5)], Room(2, 9, 0), after={DeliveryClass.NORMAL: "a"})
     assert [batch[0] for batch in plan.batches] == ["b-000", "c-000"]
-    assert plan.served == "c"
+    assert plan.served == {DeliveryClass.NORMAL: "c"}
+
+
+def test_an_alert_between_costs_no_flow_its_turn() -> None:
+    after: Mapping[DeliveryClass, str] = {}
+    served = []
+    for turn in range(12):
+        alert = [queue("z", 1, DeliveryClass.ALERT)] if turn % 2 else []
+        plan = plan_dispatch([queue("a", 3), queue("b", 3), queue("c", 3), *alert], Room(1, 9, 0), after=after)
+        after = plan.served
+        served.append(plan.batches[0][0].split("-")[0])
+    assert Counter(served) == {"z": 6, "a": 2, "b": 2, "c": 2}
 
 
 @given(
@@ -104,7 +116,7 @@ def test_a_plan_never_exceeds_room_budget_batch_size_or_a_flows_limit_and_sends_
         for i, (count, klass, allowed) in enumerate(flows)
     ]
     backlog = sum(count for count, _, _ in flows)
-    plan = plan_dispatch(queues, Room(requests, budget, backlog, bulk, bulk_max), after="f1")
+    plan = plan_dispatch(queues, Room(requests, budget, backlog, bulk, bulk_max), after={DeliveryClass.NORMAL: "f1"})
     sent = [identity for batch in plan.batches for identity in batch]
     assert len(plan.batches) <= min(requests, budget)
     assert len(sent) == len(set(sent))
@@ -128,24 +140,24 @@ def test_a_recipient_stands_in_a_batch_once_and_a_second_try_goes_alone() -> Non
     twice = tuple(Candidate(f"m{i}", "f", "905551234567", NOW) for i in range(2))
     retried = (Candidate("r", "g", "905550000001", NOW, alone=True), Candidate("s", "g", "905550000002", NOW))
     queues = [FlowQueue("f", DeliveryClass.NORMAL, twice), FlowQueue("g", DeliveryClass.NORMAL, retried)]
-    plan = plan_dispatch(queues, Room(9, 9, 4, BulkMode.ALWAYS, 4), after=None)
+    plan = plan_dispatch(queues, Room(9, 9, 4, BulkMode.ALWAYS, 4), after={})
     assert sorted(len(batch) for batch in plan.batches) == [1, 1, 2] or max(len(b) for b in plan.batches) <= 2
     assert ("r",) in plan.batches
     assert not any({"m0", "m1"} <= set(batch) for batch in plan.batches)
 
 
 def test_under_pressure_messages_share_requests_only_when_the_budget_would_not_do() -> None:
-    calm = plan_dispatch([queue("a", 5)], Room(5, 5, 5, BulkMode.UNDER_PRESSURE, 20), after=None)
+    calm = plan_dispatch([queue("a", 5)], Room(5, 5, 5, BulkMode.UNDER_PRESSURE, 20), after={})
     assert [len(batch) for batch in calm.batches] == [1] * 5
-    pressed = plan_dispatch([queue("a", 30)], Room(4, 10, 30, BulkMode.UNDER_PRESSURE, 20), after=None)
+    pressed = plan_dispatch([queue("a", 30)], Room(4, 10, 30, BulkMode.UNDER_PRESSURE, 20), after={})
     assert [len(batch) for batch in pressed.batches] == [3] * 4
 
 
 def test_what_is_over_a_flows_limit_waits_or_is_dropped_as_the_flow_says() -> None:
-    waiting = plan_dispatch([queue("a", 3, allowed=0, frees_at=NOW + HOUR)], Room(9, 9, 0), after=None)
+    waiting = plan_dispatch([queue("a", 3, allowed=0, frees_at=NOW + HOUR)], Room(9, 9, 0), after={})
     assert (waiting.batches, waiting.flow_waits) == ((), (("a", Wait(NOW + HOUR, "flow limit")),))
     dropping = plan_dispatch(
-        [queue("a", 3, allowed=1, frees_at=NOW, over_limit=OverLimit.DROP)], Room(9, 9, 0), after=None
+        [queue("a", 3, allowed=1, frees_at=NOW, over_limit=OverLimit.DROP)], Room(9, 9, 0), after={}
     )
     assert dropping.batches == (("a-000",),)
     assert dropping.drops == (("a-001", "a"), ("a-002", "a"))
