@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from conwp_bot.clock import Clock
+from conwp_bot.errors import StoreClosed
 from conwp_bot.flows.flow import FileTrigger, Flow, FlowSet
 from conwp_bot.ids import Ids
 from conwp_bot.model.event import Event, EventKind, EventReceipt
@@ -253,13 +254,20 @@ class FileSource:
             return
         event = Event(taken.event, flow.id, trigger.id, EventKind.FILE, now, origin.key, data)
         receipts: list[EventReceipt] = []
+        closing = False
 
         async def accept() -> None:
-            receipts.append(await self._intake.accept(flow, event))
+            nonlocal closing
+            try:
+                receipts.append(await self._intake.accept(flow, event))
+            except StoreClosed:
+                closing = True
+                raise
 
         what = f"the file {origin.path} of flow {flow.id} is taken, but not stored"
         if not await insist(what, accept, clock=self._clock, stop=self._stop, faults=_FAULTS):
-            self._orphans[taken.event] = taken  # every look tries again
+            if not closing:
+                self._orphans[taken.event] = taken  # every look tries again
             return
         if receipts[0].event != taken.event:
             # The original of a copy that was taken before a crash: its event stands, and has the copy.

@@ -17,7 +17,7 @@ import pytest
 from triggers_kit import RememberedIntake, flow, flow_set
 
 from conwp_bot.clock import Clock, SystemClock
-from conwp_bot.errors import StoreClosed
+from conwp_bot.errors import StoreBroken, StoreClosed
 from conwp_bot.flows.flow import AfterFile, ColumnType, FileTrigger, FlowSet
 from conwp_bot.ids import Ids
 from conwp_bot.model.event import Event
@@ -221,6 +221,26 @@ def test_a_busy_store_keeps_the_file_until_it_is_stored(tmp_path: Path) -> None:
                 clock.advance(timedelta(seconds=5))
                 await asyncio.sleep(0.005)
         assert intake.tries == 4
+
+    asyncio.run(go())
+
+
+def test_a_file_that_a_full_disk_kept_from_being_stored_is_stored_when_there_is_room(tmp_path: Path) -> None:
+    async def go() -> None:
+        intake = RememberedIntake()
+        clock = MovedClock(datetime.now(UTC))
+        put(tmp_path / "inbox/a.csv")
+
+        def full(event: Event) -> None:
+            if intake.tries <= 6:
+                raise StoreBroken("database or disk is full")
+
+        intake.on_accept = full
+        async with running(tmp_path, intake, flow_set(flow("bills", AT_ONCE)), clock):
+            for _ in range(300):
+                clock.advance(timedelta(seconds=5))
+                await asyncio.sleep(0.002)
+            assert len(intake.events) == 1, "nobody looks at it until the next start"
 
     asyncio.run(go())
 
