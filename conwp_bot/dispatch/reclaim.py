@@ -41,6 +41,8 @@ def reclaim(conn: Connection, now: datetime, holder: str | None = None) -> Recla
             for verdict in after_doubt(on_unknown, resends, detail, now)
         ]
         doubtful += min(1, outbox.move(conn, moves, now))
+    if holder is not None:
+        ledger.pull_back(conn, now)  # at a start: a walk over the ledger
     ledger.close_open(conn, None if holder is not None else now)
     expired = len(outbox.expire(conn, now))
     return Reclaimed(released, doubtful, expired, outbox.next_expiry(conn))

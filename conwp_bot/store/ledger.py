@@ -7,7 +7,7 @@ its end, so whatever the server counts in an hour was, at the last reservation, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select, union_all, update
@@ -16,6 +16,13 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from conwp_bot.model.budget import Limit, Usage
 from conwp_bot.store.schema import IS_OPEN, Instant, attempts, requests
+
+
+FUTURE = timedelta(hours=2)
+"""No request that began by a right clock ends later than this after now."""
+
+LATE = timedelta(seconds=120)
+"""How long a provider may go on with what ended for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,20 @@ def close_open(conn: Connection, before: datetime | None) -> int:
     for identity, latest_end in stale:
         finish(conn, identity, latest_end, "unknown", "the end of the request was not seen")
     return len(stale)
+
+
+def pull_back(conn: Connection, now: datetime) -> int:
+    """Give requests that ended far in the future, by a clock that was wrong then, an end that is certainly late enough; returns how many.
+
+    They count on for a whole span, because the provider's memory does not go back, but not for a year.
+    """
+    late = (requests.c.ended_at > now + FUTURE) & requests.c.ended_at.is_not(None)
+    identities = list(conn.execute(select(requests.c.id).where(late)).scalars())
+    for identity in identities:
+        values = {"ended_at": now + LATE}
+        conn.execute(update(requests).where(requests.c.id == identity).values(**values))
+        conn.execute(update(attempts).where(attempts.c.request == identity).values(**values))
+    return len(identities)
 
 
 def _nth(*ends: Select[Any]) -> Select[Any]:
