@@ -45,8 +45,8 @@ class SystemClock:
             if left <= 0:
                 return event.is_set()
             try:
-                # An hour at most: a wall clock that was set, or a machine that slept, is noticed by the next look.
-                await asyncio.wait_for(event.wait(), min(left, 3600.0))
+                # Half a minute at most: a wall clock that was set, or a machine that slept, is noticed by the next look.
+                await asyncio.wait_for(event.wait(), min(left, 30.0))
                 return True
             except TimeoutError:
                 continue
