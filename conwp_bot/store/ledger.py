@@ -17,7 +17,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from conwp_bot.model.budget import Limit, Usage
 from conwp_bot.store.schema import IS_OPEN, Instant, attempts, requests
 
-
 FUTURE = timedelta(hours=2)
 """No request that began by a right clock ends later than this after now."""
 

@@ -83,7 +83,9 @@ def test_classes_are_served_by_rank_and_flows_in_turn() -> None:
 
 
 def test_the_turn_goes_on_behind_the_flow_served_last() -> None:
-    plan = plan_dispatch([queue("a", 5), queue("b", 5), queue("c", 5)], Room(2, 9, 0), after={DeliveryClass.NORMAL: "a"})
+    plan = plan_dispatch(
+        [queue("a", 5), queue("b", 5), queue("c", 5)], Room(2, 9, 0), after={DeliveryClass.NORMAL: "a"}
+    )
     assert [batch[0] for batch in plan.batches] == ["b-000", "c-000"]
     assert plan.served == {DeliveryClass.NORMAL: "c"}
 

@@ -22,7 +22,7 @@ UNITS: dict[str, Callable[[Connection], object]] = {
     "heads": lambda conn: outbox.heads(conn, "a", NOW),
     "due": lambda conn: outbox.due(conn, "a", 0, "f", NOW, 10),
     "claim": lambda conn: outbox.claim(conn, ["m"], "l", NOW),
-    "mark_in_flight": lambda conn: outbox.mark_in_flight(conn, ["m"], "l", "r", NOW),
+    "mark_in_flight": lambda conn: outbox.mark_in_flight(conn, ["m"], "l", "r", NOW, NOW),
     "move": lambda conn: outbox.move(conn, [MOVE], NOW),
     "expire": lambda conn: outbox.expire(conn, NOW),
     "next_expiry": outbox.next_expiry,
