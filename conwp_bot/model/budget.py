@@ -17,6 +17,10 @@ _SPANS = {
 }
 
 
+LONGEST_SPAN = timedelta(days=7)
+"""The ledger is kept for a day longer (`store/retention.py`), however short `retention` is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `count` in any span of this length, however aligned. Written `1000/hour`, `20/minute`, `5/10s`."""
@@ -36,6 +40,8 @@ class Limit:
             raise ValueError("a limit of 0 would never send; use 1 or more")
         if span <= timedelta(0):
             raise ValueError("the span of a limit must be longer than 0")
+        if span > LONGEST_SPAN:
+            raise ValueError("a limit looks back a week at most")
         return cls(count, span)
 
     @classmethod

@@ -16,6 +16,7 @@ from conwp_bot.model.delivery import Cause, DeliveryClass, OnUnknown, OverLimit
 from conwp_bot.model.message import Candidate, Content, Outgoing
 from conwp_bot.model.outcome import Accepted, Failed, Invalid, Limited, Refused, Unknown
 from conwp_bot.model.recipient import Recipient
+from conwp_bot.store.retention import LEDGER_KEPT
 
 NOW = datetime(2026, 5, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -226,3 +227,9 @@ def test_a_refused_key_parks_the_account_and_nothing_else_does() -> None:
     assert parked.because == "refused"
     for outcome in (Accepted(("1",)), Invalid(), Failed(), Unknown()):
         assert account_wait(outcome, now=NOW, frozen_before=3) is None
+
+
+def test_a_limit_looks_back_no_further_than_the_ledger_is_kept() -> None:
+    assert Limit.parse("9/7d").span < LEDGER_KEPT
+    with pytest.raises(ValueError, match="a week"):
+        Limit.parse("20000/30d")
