@@ -18,7 +18,7 @@ from conwp_bot.app.control import socket_path
 from conwp_bot.app.control_app import control_app
 from conwp_bot.app.engine import Engine, ended, open_engine, start_engine
 from conwp_bot.app.housekeeping import forget_forever, watchdog_forever
-from conwp_bot.app.lock import data_lock
+from conwp_bot.app.lock import data_lock, is_held
 from conwp_bot.app.operations import EngineOperations
 from conwp_bot.app.place import sandbox_settings
 from conwp_bot.app.reload import Reloader, loader
@@ -187,6 +187,10 @@ async def start_daemon(
     notifier = Notifier(environ)
     stopping = stopping or asyncio.Event()
     # First of all: a second daemon is told so, whatever else of the first one's is in its way.
+    other = sandbox_settings(settings).data if sandbox is None else settings.data
+    if is_held(other):
+        # Their data are apart, but not their drop folders: each would take half of the files.
+        raise AlreadyRunning(str(other), None)
     stack.enter_context(data_lock((settings if sandbox is None else sandbox_settings(settings)).data))
     local: Sandbox | None = None
     if sandbox is not None:

@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import os
+import shutil
 import sys
 from datetime import timedelta
 from importlib import resources
@@ -94,7 +95,7 @@ async def _show(daemon: Daemon, folder: Path) -> None:
         f"  the chats it received:   {daemon.sandbox.address}/",
         f"  flows, reloaded as saved: {(folder / 'flows').resolve()}",
         f"  drop CSV files into:      {(folder / 'inbox').resolve()}",
-        f"  ask it:                   conwp-bot --config {folder}/config.yaml flows   (or: messages, runs, budget)",
+        f"  ask it:                   {_command()} --config {folder}/config.yaml flows   (or: messages, runs, budget)",
         "  Ctrl-C ends it.",
         "",
     )
@@ -146,6 +147,14 @@ async def _post_order(web: str) -> None:
         answer = await client.post(f"http://{web}/hooks/orders", content=body, headers=headers)
     if answer.status_code != 202:
         log.error("the demo's webhook was answered %d: %s", answer.status_code, answer.text)
+
+
+def _command() -> str:
+    """Return how this program is called here: its script is on the path only in an active virtual environment."""
+    if shutil.which("conwp-bot"):
+        return "conwp-bot"
+    script = Path(sys.executable).with_name("conwp-bot")
+    return os.path.relpath(script) if script.exists() else f"{sys.executable} -m conwp_bot"
 
 
 def _say(*lines: str) -> None:

@@ -77,7 +77,8 @@ class FileFinisher:
         await asyncio.to_thread(self._keeper.finish, event, rejects, ok=ok)
         if rejects:
             log.warning(
-                "%d rows were rejected; see the file beside the archived one",
+                "%s: rejected rows: %d; see the file beside the archived one",
+                event.data.get("file", {}).get("name", ""),
                 len(rejects),
                 extra={"flow": event.flow, "run": run},
             )

@@ -97,7 +97,7 @@ class Flowbook:
                 level = logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING
                 log.log(level, "%s", problem)
         if self.problems and not problems:
-            log.info("all flows are without problems again")
+            log.info("no flow has problems any more")
         self.problems = tuple(problems)
 
 

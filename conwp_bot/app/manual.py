@@ -52,7 +52,7 @@ def find_flow(flow_set: FlowSet, broken: frozenset[str], name: str) -> Flow:
     if flow is not None:
         return flow
     if name in broken:
-        raise ConwpBotError(f"flow {name!r} has problems and no good version", hint="`conwp-bot check` shows them")
+        raise ConwpBotError(f"flow {name!r} has problems", hint="`conwp-bot check` shows them")
     known = ", ".join(sorted(flow_set.flows)[:10]) or "none"
     raise ConwpBotError(f"no flow is called {name!r}", hint=near_miss(name, flow_set.flows) or f"flows: {known}")
 

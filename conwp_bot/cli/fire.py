@@ -51,7 +51,9 @@ _timeout = click.option(
 @click.option(
     "--dry-run", is_flag=True, help="Show the messages that it would make; nothing is stored, nothing is sent."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one object: event, run, state, reason, messages.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one object: event, run, state, reason, rejected, messages."
+)
 @_wait
 @_timeout
 @common_options
@@ -92,7 +94,9 @@ def fire(
 )
 @click.option("--media", metavar="URL", help="The address of a picture, video, sound or document.")
 @click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, metavar="NAME", help="Which account sends.")
-@click.option("--json", "as_json", is_flag=True, help="Print one object: event, run, state, reason, messages.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one object: event, run, state, reason, rejected, messages."
+)
 @_wait
 @_timeout
 @common_options

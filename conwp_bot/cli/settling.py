@@ -45,10 +45,14 @@ def tell(data: Path, fired: Fired, zone: tzinfo, *, as_json: bool, waited: bool)
         from conwp_bot.cli.output import say_json
 
         listed = [message_as_json(message) for message in made]
-        say_json({"event": fired.event, "run": fired.run, "state": state, "reason": reason, "messages": listed})
+        rejected = run.rejected if run else 0
+        answer = {"event": fired.event, "run": fired.run, "state": state, "reason": reason, "rejected": rejected}
+        say_json({**answer, "messages": listed})
     else:
         _say(fired.run, state, reason, made, states, now, zone, waited=waited)
-    return 1 if state == RunState.FAILED or states.keys() - GOOD else 0
+        if run and run.rejected:
+            say(f"  rejected rows: {run.rejected:,}; `conwp-bot run-info {fired.run}` tells why")
+    return 1 if state == RunState.FAILED or states.keys() - GOOD or (run and run.rejected) else 0
 
 
 def _say(

@@ -75,7 +75,7 @@ steps:
   - send:
       to: "{{ vars.me }}"
       text: |
-        Hello {{ event.payload.name if event.payload else "world" }}!
+        Hello {{ (event.payload | default({})).name | default("world") }}!
         It is {{ now() | time }} on {{ now() | date("d MMMM") }}.
 """
 
@@ -100,7 +100,7 @@ steps:
   - send:
       to: "{{ vars.me }}"
       text: |
-        Merhaba {{ event.payload.name if event.payload else "dünya" }}!
+        Merhaba {{ (event.payload | default({})).name | default("dünya") }}!
         Bugün {{ now() | date("d MMMM") }}, saat {{ now() | time }}.
 """
 

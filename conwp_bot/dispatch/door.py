@@ -270,7 +270,10 @@ class Door:
         self._frozen[name] = frozen + (not beside)
         self._left_alone[name] = Wait(waits.until, waits.because)
         log.warning(
-            "account is left alone until %s: %s", waits.until.isoformat(), waits.detail, extra={"account": name}
+            "account is left alone until %s: %s",
+            waits.until.isoformat(timespec="seconds"),
+            waits.detail,
+            extra={"account": name},
         )
         return waits
 

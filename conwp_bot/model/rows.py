@@ -13,13 +13,15 @@ from conwp_bot.model.event import Event
 class Row:
     """One record of a table: its number (1 is the first record, headers do not count), and its values by column.
 
-    A row that cannot be used has `reason` instead; `raw` is what stood there, for the file of rejected rows.
+    A row that cannot be used has `reason` instead; `raw` is what stood there, for the file of rejected rows. `whole` says that it
+    stands for the whole file: no row of it can be used, and its run has failed.
     """
 
     number: int
     values: Mapping[str, Any] | None
     reason: str | None = None
     raw: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

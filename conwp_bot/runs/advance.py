@@ -205,6 +205,8 @@ class _Work:
             level.index = row.number
             if first_time:  # a second loop over the rows need not tell again
                 self.rejects.append(Reject(row.number, row.reason or "the row cannot be used", row.raw))
+                if row.whole:
+                    raise RenderFailed(row.reason or "the file cannot be used")
                 self.tracer.count(_name(self.stack.owner(level)), "rejected")
         return ReadRows(level.index, self.limits.rows)
 

@@ -251,7 +251,8 @@ def _message(said: object) -> tuple[Message, str | None]:
         wrong = "receiver is missing"
     elif not isinstance(receiver, str) or not _DIGITS.fullmatch(receiver):
         wrong = "receiver is not digits with the country code"
-    elif not isinstance(text, str) or not text:
+    elif not isinstance(text, str) or not (text or media):
+        # ConWP does not say whether a picture needs words; an empty message beside `media_url` is taken here.
         wrong = "data.message is missing"
     elif not isinstance(kind, str | None):
         wrong = "data.message_type is not text"

@@ -104,7 +104,7 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise ConwpBotError(
             f"the sandbox cannot listen on {host}:{port}: {error.strerror or error}",
-            hint="choose another address or port with --listen",
+            hint="choose another port (`sandbox --listen`, `run --sandbox-listen`)",
         ) from None
     return sock
 

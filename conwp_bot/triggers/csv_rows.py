@@ -23,7 +23,7 @@ def csv_rows(path: Path, encoding: str, delimiter: str, convert: Mapping[str, Co
     try:
         codec, errors = reading_codec(encoding)
     except ValueError as error:
-        yield Row(1, None, str(error))
+        yield Row(1, None, str(error), whole=True)
         return
     with path.open(encoding=codec, errors=errors, newline="") as file:
         lines = _Lines(file)
@@ -31,7 +31,7 @@ def csv_rows(path: Path, encoding: str, delimiter: str, convert: Mapping[str, Co
         header, reason = _header(reader, lines, errors, convert)
         if reason is not None:
             if start < 1:
-                yield Row(1, None, reason, _raw(lines.taken))
+                yield Row(1, None, reason, _raw(lines.taken), whole=True)
             return
         typed = [(name, read) for name, read in convert.items() if read is not read_text]  # it is text
         yield from _records(reader, lines, header, typed, errors, start)

@@ -25,7 +25,7 @@ def json_lines(path: Path, encoding: str, convert: Mapping[str, Convert], start:
     try:
         codec, errors = reading_codec(encoding)
     except ValueError as error:
-        yield Row(1, None, str(error))
+        yield Row(1, None, str(error), whole=True)
         return
     number = 0
     with path.open(encoding=codec, errors=errors, newline="\n") as file:
@@ -55,7 +55,7 @@ def json_rows(path: Path, encoding: str, convert: Mapping[str, Convert], start: 
     try:
         codec, errors = reading_codec(encoding)
     except ValueError as error:
-        yield Row(1, None, str(error))
+        yield Row(1, None, str(error), whole=True)
         return
     number = 0
     with path.open(encoding=codec, errors=errors, newline="") as file:
@@ -68,7 +68,7 @@ def json_rows(path: Path, encoding: str, convert: Mapping[str, Convert], start: 
             except (ValueError, RecursionError) as error:
                 reason = f"the file cannot be read from here on: {_reason(error)}"
                 if number + 1 > start:
-                    yield Row(number + 1, None, reason)
+                    yield Row(number + 1, None, reason, whole=number == 0)
                 return
             number += 1
             if number > start:

@@ -206,13 +206,19 @@ def _homes(data: Path) -> list[Path]:
 
 
 def forget(home: Path) -> None:
-    """Remove a taken file's folder when only our notes are in it, or a copy that was not finished; anything else stays, for a person."""
+    """Remove a taken file's folder when only our notes are in it, or a copy that was not finished; anything else stays, for a person.
+
+    After a start two are at it, who puts files right and who finishes them: what the other has removed is removed.
+    """
     ours = {ORIGIN, _COPY}
-    if any(entry.name not in ours for entry in home.iterdir()):
+    try:
+        if any(entry.name not in ours for entry in home.iterdir()):
+            return
+        for name in ours:
+            (home / name).unlink(missing_ok=True)
+        home.rmdir()
+    except FileNotFoundError:
         return
-    for name in ours:
-        (home / name).unlink(missing_ok=True)
-    home.rmdir()
     sync_folder(home.parent)
 
 

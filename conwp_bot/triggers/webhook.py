@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conwp_bot.clock import Clock
-from conwp_bot.errors import RenderFailed, StoreBusy, StoreClosed
+from conwp_bot.errors import RenderFailed, StoreBroken, StoreBusy, StoreClosed
 from conwp_bot.flows.flow import Flow, FlowSet, Scheme, WebhookTrigger
 from conwp_bot.ids import Ids
 from conwp_bot.model.event import Event, EventKind
@@ -128,6 +128,9 @@ class WebhookReceiver:
             return HookAnswer(503, {"error": "too much at once; try again later"}, {"retry-after": after})
         except StoreClosed:
             return _CLOSING
+        except StoreBroken as error:
+            log.error("a webhook is not stored: %s", error, extra={"flow": event.flow})
+            return HookAnswer(503, {"error": "nothing can be stored now; try again later"}, {"retry-after": "30"})
         except Exception:
             log.exception("a webhook %s is not stored", hook.trigger.name, extra={"flow": event.flow})
             return HookAnswer(500, {"error": "the event is not stored; try again later"})

@@ -106,7 +106,7 @@ def request(
             tuple((each, flow) for each in ids),
         ),
     )
-    outbox.mark_in_flight(conn, ids, "me", identity, at)
+    outbox.mark_in_flight(conn, ids, "me", identity, at, at)
     if outcome is None:
         return
     ledger.finish(conn, identity, at, outcome, "" if outcome == "accepted" else "it said no")

@@ -113,7 +113,7 @@ def test_fire_tells_what_became_of_each_message(alive: Path) -> None:
     assert "accepted" in done.stdout
     assert "Hello Ayşe" in done.stdout
     fired = said(quick("fire", "hello", "--json", cwd=alive, env=KEY))
-    assert list(fired) == ["event", "run", "state", "reason", "messages"]
+    assert list(fired) == ["event", "run", "state", "reason", "rejected", "messages"]
     assert [(each["state"], each["text"]) for each in fired["messages"]] == [("accepted", "Hello world")]
 
 

@@ -100,7 +100,7 @@ def test_the_json_of_a_command_has_the_fields_that_its_page_tells(tmp_path: Path
         details = await ask("run-info", fired.run)
         assert details.keys() == told("runs") | {"trace", "rejects", "messages_made"}
         done = await ask("fire", "weekday-reminder")
-        assert done.keys() == {"event", "run", "state", "reason", "messages"}
+        assert done.keys() == {"event", "run", "state", "reason", "rejected", "messages"}
         (config.parent / "flows" / "broken.yaml").write_text("stepps: []\n", encoding="utf-8")
         command = (sys.executable, "-m", "conwp_bot", "--config", str(config), "check", "--json")
         process = await asyncio.create_subprocess_exec(

@@ -4,6 +4,7 @@ Reads one line per start from standard input (the config file), forks a child th
 `exit PID STATUS` when a child ended. The children are real processes: they get real signals.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -12,11 +13,15 @@ from pathlib import Path
 
 from conwp_bot.app.daemon import run_daemon
 
+PR_SET_PDEATHSIG = 1
+
 
 def start(config: str, log: str) -> int:
     pid = os.fork()
     if pid:
         return pid
+    # A test that is given up leaves nobody behind.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(out, 1)

@@ -7,6 +7,7 @@ from runs_kit import NOW, drive, event, flow, rows_from, steps_of
 
 from conwp_bot.model.delivery import DeliveryClass, State
 from conwp_bot.model.event import EventKind
+from conwp_bot.model.rows import Row
 from conwp_bot.model.run import RunState
 from conwp_bot.runs.happening import Bounds
 
@@ -289,6 +290,13 @@ def test_a_rejected_row_leaves_only_its_rejection_in_the_trace() -> None:
         ("rows", "rejected"),
         ("steps[2]", "logged"),
     ]
+
+
+def test_a_file_that_cannot_be_used_as_a_whole_fails_its_run_with_the_reason() -> None:
+    whole = Row(1, None, 'the column "tel" is missing', "telefon;ad", whole=True)
+    outcome = drive(flow(ROWS), event(EventKind.FILE), rows=[whole])
+    assert (outcome.state, outcome.failure) == (RunState.FAILED, 'the column "tel" is missing')
+    assert [reject.reason for reject in outcome.rejects] == ['the column "tel" is missing']
 
 
 def test_unusable_rows_are_only_counted_in_the_trace() -> None:

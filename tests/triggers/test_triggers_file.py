@@ -349,6 +349,21 @@ def test_a_file_replaced_between_the_look_and_the_taking_stays(tmp_path: Path) -
     assert FileKeeper(tmp_path / "data").pending() == []
 
 
+def test_a_folder_that_the_finisher_removes_meanwhile_does_not_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "files/ev_1"
+    home.mkdir(parents=True)
+    rmdir = Path.rmdir
+
+    def second(folder: Path) -> None:
+        rmdir(folder)  # the finisher, between our look and our step
+        rmdir(folder)
+
+    monkeypatch.setattr(Path, "rmdir", second)
+    assert list(taking.taken_files(tmp_path)) == []
+
+
 def test_a_file_of_a_flow_that_is_gone_waits_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def go() -> None:
         intake = RememberedIntake()
