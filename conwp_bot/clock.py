@@ -46,7 +46,8 @@ class SystemClock:
                 return event.is_set()
             try:
                 # Half a minute at most: a wall clock that was set, or a machine that slept, is noticed by the next look.
-                await asyncio.wait_for(event.wait(), min(left, 30.0))
+                async with asyncio.timeout(min(left, 30.0)):
+                    await event.wait()
                 return True
             except TimeoutError:
                 continue

@@ -58,7 +58,9 @@ async def watchdog_forever(notifier: Notifier, store: SqliteStore) -> None:
         begun = loop.time()
         try:
             # Less than the pause, so that an answer that only just comes is still heard in time.
-            await asyncio.wait_for(store.do(_nothing), every * 0.8)
+            # Not wait_for: Python 3.11's may swallow a cancellation that comes with the answer, and a stop would wait for ever.
+            async with asyncio.timeout(every * 0.8):
+                await store.do(_nothing)
             notifier.alive()
         except TimeoutError:
             log.error("the database does not answer")
