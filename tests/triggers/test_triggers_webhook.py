@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from triggers_kit import RememberedIntake, flow, flow_set
 
-from conwp_bot.errors import RenderFailed, StoreClosed
+from conwp_bot.errors import RenderFailed, StoreBroken, StoreClosed
 from conwp_bot.flows.flow import Flow, Scheme, Scope, WebhookTrigger
 from conwp_bot.ids import Ids
 from conwp_bot.model.event import Event
@@ -168,6 +168,19 @@ def test_a_busy_store_asks_to_come_again() -> None:
     answer = post(made, {"n": 1})
     assert (answer.status, answer.headers) == (503, {"retry-after": "3"})
     assert post(made, {"n": 1}).status == 202
+
+
+def test_a_store_that_cannot_write_asks_to_come_again() -> None:
+    intake = RememberedIntake()
+    made = receiver(intake, ORDERS)
+
+    def full(event: Event) -> None:
+        raise StoreBroken("database or disk is full")
+
+    intake.on_accept = full
+    answer = post(made, {"n": 1})
+    assert (answer.status, answer.headers) == (503, {"retry-after": "30"})
+    assert "disk" not in str(answer.body)  # what is wrong with us is for the log
 
 
 def test_what_is_not_stored_is_never_acknowledged() -> None:
